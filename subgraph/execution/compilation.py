@@ -1,0 +1,94 @@
+"""Compiling components to machine code in a process of its own: confined, limited, gone afterwards.
+
+A compiler is a large program that reads bytes from strangers. It gets the component on stdin and has
+nothing else: no file, no network, no secret, bounded memory and time. `Compiler` is the service's side;
+`python -m subgraph.execution.compilation` is the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+
+from subgraph.errors import ExecutionFailed, SourceInvalid
+from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
+
+COMPONENT_LIMIT = 64 * 1024 * 1024
+"""Bound of a component, in bytes; the interpreters that components carry take up to 20 MiB."""
+
+TIME_LIMIT_SECONDS = 120
+"""Bound of one compilation; the largest interpreter known takes 11 s on one core."""
+
+_MEMORY_LIMIT = 4 << 30
+_CONCURRENT_LIMIT = 1  # one compilation can occupy every core
+
+_COMPILED, _REJECTED, _UNCONFINED = 0, 3, 4
+
+
+class Compiler:
+    """Compiles components, a few at a time."""
+
+    def __init__(self, *, landlock: bool) -> None:
+        self._landlock = landlock
+        self._slots = asyncio.Semaphore(_CONCURRENT_LIMIT)
+
+    async def compile(self, component: bytes) -> bytes:
+        """Return the machine code of a component.
+
+        Raises `SourceInvalid` when the bytes are no component of `schema/skill.wit`, and
+        `ExecutionFailed` when the compiler died, took too long or could not be confined.
+        """
+        if len(component) > COMPONENT_LIMIT:
+            raise SourceInvalid(f"the component is over {COMPONENT_LIMIT} bytes")
+        async with self._slots:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-m", "subgraph.execution.compilation",
+                "landlock" if self._landlock else "no-landlock",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={},
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(TIME_LIMIT_SECONDS):
+                    output, errors = await process.communicate(component)
+            except TimeoutError:
+                raise ExecutionFailed(f"compiling took longer than {TIME_LIMIT_SECONDS} s") from None
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        if process.returncode == _COMPILED:
+            return output
+        if process.returncode == _REJECTED:
+            raise SourceInvalid(errors.decode(errors="replace"))
+        if process.returncode == _UNCONFINED:
+            raise ExecutionFailed(f"the compiler could not be confined: {errors.decode(errors='replace')}")
+        raise ExecutionFailed("the compiler was stopped: the component needs more than it may use")
+
+
+def main() -> None:
+    """Read a component from stdin, write its machine code to stdout; the exit code tells the outcome."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * TIME_LIMIT_SECONDS, 2 * TIME_LIMIT_SECONDS))
+    from subgraph.execution.engine import ComponentError, compile_component
+
+    try:
+        if sys.argv[1] == "landlock":
+            confine_files()
+        confine_system_calls(executable_memory=True)
+        machine_code = compile_component(sys.stdin.buffer.read())
+    except ConfinementError as error:
+        sys.stderr.write(str(error))
+        sys.exit(_UNCONFINED)
+    except ComponentError as error:
+        sys.stderr.write(str(error))
+        sys.exit(_REJECTED)
+    sys.stdout.buffer.write(machine_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Acts that a confined process must fail at. Each function returns whether the act succeeded.
+
+An act counts as succeeded when the kernel let it through, even if it then came to nothing (a refused
+connection, say): only a denial is a denial.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from subgraph.execution.confinement.syscalls import call
+
+_DENIED = frozenset({errno.EPERM, errno.EACCES})
+# Longer than MAX_ARG_STRLEN (linux/binfmts.h): exec fails with E2BIG, but only after the file was opened.
+_ARGUMENT_TOO_LONG = "x" * (256 * 1024)
+_LOOPBACK = "127.0.0.1"
+_PTRACE_SEIZE, _PTRACE_INTERRUPT, _PTRACE_DETACH = 0x4206, 0x4207, 17
+_EXECUTABLE = sys.executable  # looked up before the confinement
+
+
+def _let_through(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except OSError as error:
+        return error.errno not in _DENIED
+    return True
+
+
+def open_file() -> bool:
+    """Open a directory outside."""
+    return _let_through(lambda: os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY)))
+
+
+def write_file() -> bool:
+    """Make a file, without a name, in the directory for temporary files."""
+    return _let_through(lambda: os.close(os.open("/tmp", os.O_TMPFILE | os.O_WRONLY, 0o600)))  # noqa: S108
+
+
+def execute() -> bool:
+    """Start another program; made to fail after the permission checks, so that this one lives on."""
+    return _let_through(lambda: os.execve(_EXECUTABLE, [_EXECUTABLE, _ARGUMENT_TOO_LONG], {}))  # noqa: S606
+
+
+def tcp_connect() -> bool:
+    """Connect to a TCP port."""
+
+    def act() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+            tcp.setblocking(False)
+            tcp.connect((_LOOPBACK, 1))
+
+    return _let_through(act)
+
+
+def tcp_listen() -> bool:
+    """Bind a TCP port."""
+
+    def act() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+            tcp.bind((_LOOPBACK, 0))
+
+    return _let_through(act)
+
+
+def udp_send() -> bool:
+    """Send a UDP datagram."""
+
+    def act() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"", (_LOOPBACK, 9))
+
+    return _let_through(act)
+
+
+def unix_socket() -> bool:
+    """Make a UNIX socket."""
+    return _let_through(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close())
+
+
+def fork() -> bool:
+    """Start another process."""
+
+    def act() -> None:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    return _let_through(act)
+
+
+def trace_parent() -> bool:
+    """Take control of the parent process."""
+    parent = ctypes.c_long(os.getppid())
+    zero = ctypes.c_long(0)
+
+    def act() -> None:
+        call("ptrace", ctypes.c_long(_PTRACE_SEIZE), parent, zero, zero)
+        call("ptrace", ctypes.c_long(_PTRACE_INTERRUPT), parent, zero, zero)
+        os.waitpid(parent.value, 0x40000000)  # __WALL
+        call("ptrace", ctypes.c_long(_PTRACE_DETACH), parent, zero, zero)
+
+    return _let_through(act)
+
+
+def signal_parent() -> bool:
+    """Send a signal to the parent process (0: the permission check alone)."""
+    return _let_through(lambda: os.kill(os.getppid(), 0))
+
+
+def use_io_uring() -> bool:
+    """Make an io_uring, by which files and sockets open past a seccomp filter."""
+
+    def act() -> None:
+        parameters = ctypes.create_string_buffer(120)  # struct io_uring_params
+        os.close(call("io_uring_setup", ctypes.c_uint(1), parameters))
+
+    return _let_through(act)
+
+
+def load_bpf() -> bool:
+    """Make a BPF map."""
+
+    def act() -> None:
+        # union bpf_attr: BPF_MAP_TYPE_ARRAY, key 4 bytes, value 4 bytes, 1 entry
+        attributes = (ctypes.c_uint32 * 32)(2, 4, 4, 1)
+        os.close(call("bpf", ctypes.c_int(0), attributes, ctypes.c_uint(ctypes.sizeof(attributes))))
+
+    return _let_through(act)
+
+
+def executable_memory() -> bool:
+    """Make memory executable."""
+    return _let_through(lambda: mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_EXEC).close())
+
+
+ATTEMPTS: dict[str, Callable[[], bool]] = {
+    "open a file": open_file,
+    "write a file": write_file,
+    "execute a program": execute,
+    "connect by TCP": tcp_connect,
+    "listen on TCP": tcp_listen,
+    "send by UDP": udp_send,
+    "make a UNIX socket": unix_socket,
+    "fork": fork,
+    "trace a process": trace_parent,
+    "signal a process": signal_parent,
+    "use io_uring": use_io_uring,
+    "load BPF": load_bpf,
+    "make memory executable": executable_memory,
+}
+
+
+def succeeding(*, executable_memory: bool) -> list[str]:
+    """Try everything; return the names of what succeeded. `executable_memory`: it is allowed here."""
+    allowed = {"make memory executable"} if executable_memory else set()
+    return [name for name, attempt in ATTEMPTS.items() if name not in allowed and attempt()]

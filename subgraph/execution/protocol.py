@@ -1,0 +1,144 @@
+"""Frames between the service, its zygote and its workers: a length, then msgpack.
+
+A worker may have been taken over by its guest, so the service checks every reply to the last field and
+treats anything unexpected as the end of that worker.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, NamedTuple
+
+import msgpack
+
+from subgraph.execution.limits import Limits
+
+HEADER = struct.Struct("<I")
+
+READY, REFUSED = "ready", "refused"
+"""What a worker says first: that its confinement is proved, or why it refuses to work."""
+
+CONTROL_FRAME_LIMIT = 256 * 1024 * 1024
+"""Bound of a frame to the zygote: machine code is three to five times the size of its component."""
+
+
+class ProtocolError(Exception):
+    """The other side sent what the protocol does not have."""
+
+
+class Call(NamedTuple):
+    """One run of a component: its key, the input as JSON text, and the limits."""
+
+    key: str
+    input: str
+    time_ms: int
+    memory_bytes: int
+    output_bytes: int
+
+    @classmethod
+    def of(cls, key: str, input_: str, limits: Limits) -> Call:
+        """Build a call under limits."""
+        return cls(key, input_, limits.time_ms, limits.memory_bytes, limits.output_bytes)
+
+
+class Reply(NamedTuple):
+    """How a run ended.
+
+    `output` is the text that the skill answered with, None when it failed; then `error_code` and
+    `error` tell why. `limit` names the limit that was hit (`time`, `memory`, `output`).
+    `elapsed_us` is the time inside the worker, `memory_bytes` what the call added to its memory.
+    """
+
+    exit_code: int
+    output: str | None
+    error_code: str | None
+    error: str | None
+    limit: str | None
+    elapsed_us: int
+    memory_bytes: int
+    stdout: str
+    stderr: str
+
+
+_REPLY_TYPES: tuple[tuple[type, ...], ...] = (
+    (int,), (str, type(None)), (str, type(None)), (str, type(None)), (str, type(None)),
+    (int,), (int,), (str,), (str,),
+)  # fmt: skip
+
+
+def encode(message: object) -> bytes:
+    """Encode a message as one frame."""
+    body: bytes = msgpack.packb(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode(body: bytes) -> Any:
+    """Decode the body of a frame. Raises `ProtocolError`."""
+    try:
+        return msgpack.unpackb(body)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not a message") from error
+
+
+def decode_reply(body: bytes, limits: Limits) -> Reply:
+    """Decode a worker's answer to a call under limits. Raises `ProtocolError` for anything else."""
+    fields = decode(body)
+    if type(fields) is not list or len(fields) != len(_REPLY_TYPES):
+        raise ProtocolError("not a reply")
+    for field, types in zip(fields, _REPLY_TYPES, strict=True):
+        if type(field) not in types:
+            raise ProtocolError("a field of a reply has another type")
+        if type(field) is str and len(field) > limits.output_bytes:
+            raise ProtocolError("a field of a reply is over the output limit")
+    reply = Reply(*fields)
+    if reply.elapsed_us < 0 or reply.memory_bytes < 0:
+        raise ProtocolError("a measurement of a reply is negative")
+    if (reply.exit_code == 0) != (reply.output is not None) or (reply.error is None) != (
+        reply.exit_code == 0
+    ):
+        raise ProtocolError("a reply contradicts itself")
+    return reply
+
+
+def reply_frame_limit(limits: Limits) -> int:
+    """Return how long the body of an honest reply can be, in bytes."""
+    return 3 * limits.output_bytes + 64 * 1024
+
+
+def receive(connection: socket.socket, limit: int = CONTROL_FRAME_LIMIT) -> bytes | None:
+    """Read the body of one frame from a blocking socket; None when the other side has closed.
+
+    Raises `ProtocolError` for a frame over the limit or cut short.
+    """
+    header = connection.recv(HEADER.size)
+    return _receive_body(connection, header, limit) if header else None
+
+
+def receive_with_descriptors(connection: socket.socket) -> tuple[bytes | None, list[int]]:
+    """Read one frame and at most one descriptor that came with it; raises as `receive`."""
+    header, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 1)
+    body = _receive_body(connection, header, CONTROL_FRAME_LIMIT) if header else None
+    return body, descriptors
+
+
+def _receive_body(connection: socket.socket, header: bytes, limit: int) -> bytes:
+    if len(header) < HEADER.size:
+        header += _receive_exactly(connection, HEADER.size - len(header))
+    (length,) = HEADER.unpack(header)
+    if length > limit:
+        raise ProtocolError("the frame is over its limit")
+    return _receive_exactly(connection, length)
+
+
+def _receive_exactly(connection: socket.socket, length: int) -> bytes:
+    data = connection.recv(length)
+    if len(data) == length:
+        return data
+    buffer = bytearray(data)
+    while data and len(buffer) < length:
+        data = connection.recv(length - len(buffer))
+        buffer += data
+    if len(buffer) < length:
+        raise ProtocolError("the frame was cut short")
+    return bytes(buffer)

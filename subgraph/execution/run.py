@@ -1,0 +1,174 @@
+"""One run of a component: fresh store, limits, and a reply that says how it ended."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wasmtime import Engine, ExitTrap, Store, WasiConfig, WasmtimeError
+from wasmtime.component import Component, ExportIndex, Linker, Variant
+
+from subgraph.execution.limits import TICK_MS, ExitCode, output_exceeded, time_exceeded
+from subgraph.execution.limits import memory_exceeded as memory_exceeded_message
+from subgraph.execution.protocol import Call, Reply
+from subgraph.execution.watchdog import Watchdog
+
+ADDRESSABLE_BYTES = 4 << 30
+"""All the memory that a 32-bit guest can address; see `Watchdog` for why it may grow that far."""
+
+_TABLE_ELEMENTS = 1_000_000  # eight bytes each
+
+_INTERPRETER_BYTES = 1024 * 1024
+"""What the interpreter of the worker may itself map during a call, beside three copies of the output."""
+
+_TRAP = re.compile(r"wasm trap: (.+)")
+_INTERRUPTED = "wasm trap: interrupt"
+_INITIAL_MEMORY_TOO_LARGE = "exceeds memory limits"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedComponent:
+    """A component that is ready to run, with the linker that gives it what it imports."""
+
+    component: Component
+    run: ExportIndex
+    linker: Linker
+    uses_wasi: bool
+
+
+class _Output:
+    """What a guest writes to stdout or stderr, up to a limit; past it the guest is interrupted."""
+
+    def __init__(self, limit: int, interrupt: Callable[[], None]) -> None:
+        self._limit = limit
+        self._interrupt = interrupt
+        self._written = bytearray()
+        self.overflowed = False
+
+    def write(self, data: bytes) -> None:
+        if len(self._written) + len(data) <= self._limit:
+            self._written += data
+        elif not self.overflowed:
+            self.overflowed = True
+            self._interrupt()
+
+    def text(self) -> str:
+        return self._written.decode(errors="replace")
+
+
+class Run:
+    """One run of a component."""
+
+    def __init__(self, engine: Engine, loaded: LoadedComponent, call: Call, watchdog: Watchdog) -> None:
+        self._started_ns = time.perf_counter_ns()
+        self._engine = engine
+        self._loaded = loaded
+        self._call = call
+        self._watchdog = watchdog
+        self._stdout = _Output(call.output_bytes, watchdog.interrupt)
+        self._stderr = _Output(call.output_bytes, watchdog.interrupt)
+        self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + _INTERPRETER_BYTES
+        self._added_bytes = 0
+
+    def reply(self) -> Reply:
+        """Run the component and say how it ended."""
+        store = Store(self._engine)
+        try:
+            result = self._run(store)
+        except WasmtimeError as error:
+            return self._stopped(error)
+        finally:
+            self._watchdog.disarm()
+            # A traceback would keep the store alive, and the pool has room for one.
+            store.close()
+        return self._answered(result)
+
+    def _run(self, store: Store) -> Variant:
+        call = self._call
+        deadline_ticks = -(-call.time_ms // TICK_MS) + 1
+        store.set_epoch_deadline(deadline_ticks)
+        store.set_limits(memory_size=call.memory_bytes, table_elements=_TABLE_ELEMENTS)
+        if self._loaded.uses_wasi:
+            store.set_wasi(self._wasi())
+        instance = self._loaded.linker.instantiate(store, self._loaded.component)
+        function = instance.get_func(store, self._loaded.run)
+        if function is None:
+            raise RuntimeError("an index of the component did not find its function")
+        store.set_limits(memory_size=ADDRESSABLE_BYTES)
+        before = self._watchdog.mapped_bytes()
+        self._watchdog.arm(before + self._allowed_bytes, deadline_ticks)
+        try:
+            result: Variant = function(store, call.input)
+        finally:
+            self._added_bytes = max(0, self._watchdog.mapped_bytes() - before)
+        return result
+
+    def _wasi(self) -> WasiConfig:
+        """Nothing but clocks, random numbers and captured output: no files, arguments or network."""
+        wasi = WasiConfig()
+        wasi.stdout_custom = self._stdout.write
+        wasi.stderr_custom = self._stderr.write
+        return wasi
+
+    def _answered(self, result: Variant) -> Reply:
+        text = str(result.payload)
+        if self._stdout.overflowed or self._stderr.overflowed or self._too_long(text):
+            return self._over("output", output_exceeded(self._call.output_bytes))
+        if self._added_bytes > self._allowed_bytes:
+            return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
+        if result.tag == "ok":
+            return self._ended(ExitCode.OK, output=text)
+        return self._failed(text)
+
+    def _too_long(self, text: str) -> bool:
+        limit = self._call.output_bytes
+        return len(text) > limit or (not text.isascii() and len(text.encode()) > limit)
+
+    def _stopped(self, error: WasmtimeError) -> Reply:
+        detail = str(error)
+        if self._stdout.overflowed or self._stderr.overflowed:
+            return self._over("output", output_exceeded(self._call.output_bytes))
+        if (
+            self._watchdog.tripped
+            or self._added_bytes > self._allowed_bytes
+            or _INITIAL_MEMORY_TOO_LARGE in detail
+        ):
+            return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
+        if _INTERRUPTED in detail:
+            return self._over("time", time_exceeded(self._call.time_ms))
+        if isinstance(error, ExitTrap):
+            return self._failed("the skill exited before it answered")
+        trap = _TRAP.search(detail)
+        if trap:
+            return self._failed(f"the skill trapped: {trap[1]}")
+        return self._failed("the component could not be started")
+
+    def _over(self, limit: str, message: str) -> Reply:
+        exit_code = ExitCode.TIME if limit == "time" else ExitCode.RESOURCE
+        return self._ended(exit_code, error_code="LIMIT_EXCEEDED", error=message, limit=limit)
+
+    def _failed(self, message: str) -> Reply:
+        return self._ended(ExitCode.FAILED, error_code="EXECUTION_FAILED", error=message)
+
+    def _ended(
+        self,
+        exit_code: ExitCode,
+        *,
+        output: str | None = None,
+        error_code: str | None = None,
+        error: str | None = None,
+        limit: str | None = None,
+    ) -> Reply:
+        return Reply(
+            exit_code=int(exit_code),
+            output=output,
+            error_code=error_code,
+            error=error,
+            limit=limit,
+            elapsed_us=(time.perf_counter_ns() - self._started_ns) // 1000,
+            memory_bytes=self._added_bytes,
+            stdout=self._stdout.text(),
+            stderr=self._stderr.text(),
+        )

@@ -1,0 +1,53 @@
+"""The process that runs skills, one call at a time. It is forked from the zygote and never trusted.
+
+1. Open what is needed from outside: the account of its memory.
+2. Landlock: no file, no TCP, no signal to others.
+3. Start the watchdog thread, which inherits Landlock.
+4. seccomp on every thread, then try everything forbidden; refuse work if any of it succeeds.
+5. Say so, and serve calls until the service closes the socket.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+
+from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
+from subgraph.execution.confinement.syscalls import prctl
+from subgraph.execution.engine import SkillEngine
+from subgraph.execution.protocol import READY, REFUSED, Call, ProtocolError, decode, encode, receive
+
+_PR_SET_THP_DISABLE = 41
+_M_MMAP_THRESHOLD = -3
+
+
+def serve(connection: socket.socket, engine: SkillEngine, *, landlock: bool) -> None:
+    """Confine this process and answer calls on a connection until it is closed; never returns an error.
+
+    `landlock`: whether the kernel has it. Without it seccomp alone confines, and the service decides
+    what may still run.
+    """
+    try:
+        _confine(engine, landlock=landlock)
+    except ConfinementError as error:
+        connection.sendall(encode([REFUSED, str(error)]))
+        return
+    connection.sendall(encode([READY, os.getpid()]))
+    while (body := receive(connection)) is not None:
+        fields = decode(body)
+        if not isinstance(fields, list):
+            raise ProtocolError("not a call")
+        connection.sendall(encode(engine.run(Call(*fields))))
+
+
+def _confine(engine: SkillEngine, *, landlock: bool) -> None:
+    # Huge pages would let a guest take 2 MiB with each touch; see `Watchdog`.
+    prctl(_PR_SET_THP_DISABLE, 1)
+    # A fixed threshold: large strings go back to the kernel at once and do not blur the account.
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+    watchdog = engine.prepare()
+    if landlock:
+        confine_files()
+    watchdog.start()
+    confine_system_calls(executable_memory=False)

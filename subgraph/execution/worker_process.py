@@ -1,0 +1,190 @@
+"""The service's side of one worker: it sends a call, waits for the reply, and kills at the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Self
+
+from subgraph.errors import ExecutionFailed
+from subgraph.execution.limits import GRACE_MS, ExitCode, Limits, time_exceeded
+from subgraph.execution.protocol import (
+    HEADER,
+    READY,
+    REFUSED,
+    Call,
+    ProtocolError,
+    Reply,
+    decode,
+    decode_reply,
+    encode,
+    reply_frame_limit,
+)
+
+START_SECONDS = 10.0
+"""Bound of a start, which takes about 10 ms; a machine under heavy load takes its time."""
+
+_GREETING_LIMIT = 64 * 1024
+_READ_SIZE = 256 * 1024
+
+
+class WorkerGone(Exception):
+    """The worker died before it was given the whole call, which therefore did not run."""
+
+
+class WorkerProcess:
+    """One worker. It lives until it dies, is killed, or breaks the protocol, which is the same."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        pidfd: int,
+        generation: int,
+        on_death: Callable[[WorkerProcess], None],
+    ) -> None:
+        connection.setblocking(False)
+        self.generation = generation
+        self.calls = 0
+        self.alive = True
+        self._connection = connection
+        self._pidfd = pidfd
+        self._on_death = on_death
+        self._loop = asyncio.get_running_loop()
+        self._received = bytearray()
+        self._to_send = memoryview(b"")
+        self._frame_limit = _GREETING_LIMIT
+        self._answer: asyncio.Future[bytes] | None = None
+        self._loop.add_reader(connection.fileno(), self._read)
+
+    @classmethod
+    async def start(
+        cls, connection: socket.socket, pidfd: int, generation: int, on_death: Callable[[WorkerProcess], None]
+    ) -> Self:
+        """Take over a worker that was just forked, once it has proved its confinement.
+
+        `on_death` is told when the worker dies later. Raises `WorkerGone` when it dies before, and
+        `ExecutionFailed` when it refuses to work.
+        """
+        worker = cls(connection, pidfd, generation, lambda _: None)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                greeting = decode(await worker._next_frame(_GREETING_LIMIT))
+        except (TimeoutError, ProtocolError) as error:
+            worker.kill()
+            raise WorkerGone("the worker did not start") from error
+        except BaseException:
+            worker.kill()
+            raise
+        match greeting:
+            case [str(word), int()] if word == READY:
+                worker._on_death = on_death
+                return worker
+            case [str(word), str(reason)] if word == REFUSED:
+                worker.kill()
+                raise ExecutionFailed(f"a worker's confinement could not be proved: {reason}")
+        worker.kill()
+        raise WorkerGone("the worker does not speak the protocol")
+
+    async def call(self, call: Call, limits: Limits) -> Reply:
+        """Run a call and return how it ended, also when it ended by the worker's death.
+
+        Raises `WorkerGone` when the worker died before it had the whole call.
+        """
+        if not self.alive:
+            raise WorkerGone("the worker has died")
+        started = self._loop.time()
+        deadline = self._loop.call_later((limits.time_ms + GRACE_MS) / 1000, self.kill)
+        answer = self._next_frame(reply_frame_limit(limits))
+        self._send(encode(call))
+        self.calls += 1
+        try:
+            return decode_reply(await answer, limits)
+        except WorkerGone:
+            if self._to_send:
+                raise  # it never had the whole call
+            return _death(limits, self._loop.time() - started)
+        except ProtocolError:
+            self.kill()
+            return _death(limits, self._loop.time() - started)
+        except BaseException:
+            # The caller is gone; what the worker would answer belongs to nobody.
+            self.kill()
+            raise
+        finally:
+            deadline.cancel()
+
+    def kill(self) -> None:
+        """Kill the process, fail what it was doing, and say that it is dead. Idempotent."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._loop.remove_reader(self._connection.fileno())
+        self._loop.remove_writer(self._connection.fileno())
+        self._connection.close()
+        with contextlib.suppress(ProcessLookupError):  # it has died by itself
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.close(self._pidfd)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(WorkerGone("the worker died"))
+        self._on_death(self)
+
+    def _next_frame(self, limit: int) -> asyncio.Future[bytes]:
+        """Expect one frame of at most `limit` bytes; a frame that nobody expects kills the worker."""
+        self._frame_limit = limit
+        self._answer = self._loop.create_future()
+        return self._answer
+
+    def _send(self, frame: bytes) -> None:
+        self._to_send = memoryview(frame)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            sent = self._connection.send(self._to_send)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.kill()
+            return
+        self._to_send = self._to_send[sent:]
+        if self._to_send:
+            self._loop.add_writer(self._connection.fileno(), self._write)
+        else:
+            self._loop.remove_writer(self._connection.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._connection.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.kill()
+            return
+        self._received += data
+        if len(self._received) < HEADER.size:
+            return
+        (length,) = HEADER.unpack_from(self._received)
+        end = HEADER.size + length
+        unexpected = self._answer is None or self._answer.done()
+        if unexpected or length > self._frame_limit or len(self._received) > end:
+            self.kill()
+        elif len(self._received) == end and self._answer is not None:
+            body = bytes(self._received[HEADER.size :])
+            self._received.clear()
+            self._answer.set_result(body)
+
+
+def _death(limits: Limits, elapsed_seconds: float) -> Reply:
+    """Describe a run that ended with its worker: killed at the deadline, or dead of something else."""
+    elapsed_us = int(elapsed_seconds * 1e6)
+    if elapsed_us >= limits.time_ms * 1000:
+        message = time_exceeded(limits.time_ms)
+        return Reply(int(ExitCode.TIME), None, "LIMIT_EXCEEDED", message, "time", elapsed_us, 0, "", "")
+    message = "the worker process died while it ran the skill"
+    return Reply(int(ExitCode.FAILED), None, "EXECUTION_FAILED", message, None, elapsed_us, 0, "", "")

@@ -1,0 +1,147 @@
+"""Every setting of the service, read from `CYBEROS_*` environment variables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+MIB = 1024 * 1024
+
+
+def _bundled(name: str) -> Path:
+    """Find a data directory: packed beside the modules in a wheel, at the root of a checkout."""
+    package = Path(__file__).parent
+    packed = package / "_bundled" / name
+    return packed if packed.is_dir() else package.parent / name
+
+
+class Settings(BaseSettings):
+    """The service's configuration. Raises `pydantic.ValidationError` for a value that cannot be."""
+
+    model_config = SettingsConfigDict(env_prefix="CYBEROS_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default=Path("~/.cyberos"),
+        description="Directory of everything the service keeps outside PostgreSQL.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="DSN of a PostgreSQL server; unset starts the embedded one.",
+    )
+    database_connections: int = Field(
+        default=4, ge=1, le=100, description="Connections for queries, beside the ledger's own one."
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; any but loopback needs authentication.",
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    jwt_key: SecretStr | None = Field(
+        default=None,
+        description="Key of bearer tokens: a secret of at least 32 bytes (HS256) or a PEM public key.",
+    )
+    jwks_url: str | None = Field(
+        default=None, description="Address of the JSON Web Key Set that signs bearer tokens."
+    )
+    jwt_audience: str | None = Field(
+        default=None, description="Audience (`aud`) that a token must name; required with authentication."
+    )
+    jwt_issuer: str | None = Field(default=None, description="Issuer (`iss`) that a token must name.")
+    introspection: bool = Field(
+        default=True, description="Whether GraphQL introspection and GraphiQL are served."
+    )
+    skill_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="Directories of your own skills, separated by `:`; trusted, source LOCAL.",
+    )
+    workers: int = Field(
+        default_factory=lambda: max(2, os.cpu_count() or 2),
+        ge=1,
+        le=256,
+        description="Worker processes that run skills; one call each at a time.",
+    )
+    queue_limit: int = Field(
+        default=1024, ge=1, description="Calls that may wait for a worker before `OVERLOADED`."
+    )
+    time_limit_ms: int = Field(
+        default=5000, ge=10, le=600_000, description="Wall time of one call, in milliseconds."
+    )
+    memory_limit_bytes: int = Field(
+        default=64 * MIB, ge=MIB, le=2048 * MIB, description="Memory that one call may add, in bytes."
+    )
+    output_limit_bytes: int = Field(
+        default=MIB, ge=1024, le=256 * MIB, description="Size of what one call returns, in bytes of UTF-8."
+    )
+    input_limit_bytes: int = Field(
+        default=MIB, ge=1024, le=64 * MIB, description="Size of one call's input, in bytes of JSON."
+    )
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("skill_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser().absolute() for part in value.split(os.pathsep) if part)
+        return value
+
+    @model_validator(mode="after")
+    def _listen_safely(self) -> Self:
+        if self.authenticated and self.jwt_audience is None:
+            raise ValueError(
+                "CYBEROS_JWT_AUDIENCE must name this service: without it a token that was issued "
+                "for another service would be accepted here"
+            )
+        if self.host not in LOOPBACK_HOSTS and not self.authenticated:
+            raise ValueError(
+                f"refusing to listen on {self.host} without authentication: "
+                "set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether callers must present a bearer token."""
+        return self.jwt_key is not None or self.jwks_url is not None
+
+    @property
+    def builtin_skills_dir(self) -> Path:
+        """The skills that ship with the service."""
+        return _bundled("skills")
+
+    @property
+    def installed_skills_dir(self) -> Path:
+        """Skills that were installed from elsewhere; not trusted."""
+        return self.home / "skills"
+
+    @property
+    def sql_dir(self) -> Path:
+        """Migrations and named queries."""
+        return _bundled("sql")
+
+    @property
+    def machine_code_dir(self) -> Path:
+        """Compiled components, by key."""
+        return self.home / "aot"
+
+    @property
+    def postgres_dir(self) -> Path:
+        """Data directory of the embedded PostgreSQL.
+
+        PostgreSQL refuses to run as root, so under root it runs as another user, who must be able to
+        reach this directory: it then lies outside of home directories, one for each `home`.
+        """
+        if os.geteuid() != 0:
+            return self.home / "postgres"
+        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path("/var/lib/cyberos") / name / "postgres"
