@@ -57,10 +57,10 @@ def new_engine(*, pooling: bool) -> Engine:
     return Engine(config)
 
 
-def machine_code_key(component: bytes) -> str:
+def machine_code_key(component_sha256: str) -> str:
     """Name the machine code of a component: what it is made from, by what, and for which machine."""
     source = {
-        "component": hashlib.sha256(component).hexdigest(),
+        "component": component_sha256,
         "configuration": _CONFIGURATION,
         "machine": platform.machine(),
         "wasmtime": version("wasmtime"),

@@ -46,6 +46,7 @@ class WorkerPool:
         self._generation = 0
         self._failure: ExecutionFailed | None = None
         self._closed = False
+        self._first_outcome = asyncio.Event()
         self._zygote_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -64,6 +65,10 @@ class WorkerPool:
             worker.kill()
         await self._zygote.stop()
         self._fail_waiting(ExecutionFailed("the service is shutting down"))
+
+    async def started(self) -> None:
+        """Wait for the first worker; returns also when it cannot be started: see `failure`."""
+        await self._first_outcome.wait()
 
     @property
     def ready(self) -> int:
@@ -188,6 +193,7 @@ class WorkerPool:
                 await asyncio.sleep(pause)
                 continue
             self._failure = None
+            self._first_outcome.set()
             self._workers.add(worker)
             self._release(worker)
             return
@@ -213,6 +219,7 @@ class WorkerPool:
             self._failure = error
         else:
             self._failure = ExecutionFailed("no worker process can be started; see the service's log")
+        self._first_outcome.set()
         if not self._workers:
             self._fail_waiting(self._failure)
 

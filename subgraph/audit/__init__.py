@@ -1,0 +1,28 @@
+"""What happened: canonical entries and the ledger that makes them durable."""
+
+from subgraph.audit.entry import (
+    CreatedGrant,
+    Entry,
+    EntryRefused,
+    ErrorNote,
+    FinishedInvocation,
+    RefusedInvocation,
+    RevokedSkill,
+    canonical,
+)
+from subgraph.audit.ledger import Ledger
+from subgraph.audit.reader import count_invocations, find_invocation
+
+__all__ = [
+    "CreatedGrant",
+    "Entry",
+    "EntryRefused",
+    "ErrorNote",
+    "FinishedInvocation",
+    "Ledger",
+    "RefusedInvocation",
+    "RevokedSkill",
+    "canonical",
+    "count_invocations",
+    "find_invocation",
+]

@@ -1,0 +1,119 @@
+"""The headers of all skills, by path and by short name."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from subgraph.catalog.header import SkillHeader, SkillRoot
+from subgraph.catalog.manifest import FRONT_MATTER_LIMIT, MANIFEST_NAME, parse_manifest
+from subgraph.errors import SkillAmbiguous, SkillNotFound, SourceInvalid
+
+COMPONENT_PATH = "dist/skill.wasm"
+
+DEPTH_LIMIT = 6
+"""How deep below a root a skill may lie; the deepest built-in one is at three."""
+
+SKILLS_LIMIT = 20_000
+
+_SUGGESTIONS = 3
+
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """An index in memory. Look-ups cost one dictionary access; a scan reads the file system."""
+
+    def __init__(self, roots: Iterable[SkillRoot]) -> None:
+        self._roots = {root.directory: root for root in roots}
+        self._by_path: dict[str, SkillHeader] = {}
+        self._by_name: dict[str, list[SkillHeader]] = {}
+        self._root_of: dict[str, SkillRoot] = {}
+
+    def scan(self) -> None:
+        """Find all skills below the roots. What is not valid is logged and left out.
+
+        A path that two roots have belongs to the first root.
+        """
+        self._by_path.clear()
+        self._by_name.clear()
+        for root in self._roots.values():
+            for directory in _skill_directories(root.directory):
+                path = directory.relative_to(root.directory).as_posix()
+                if path in self._by_path:
+                    logger.warning("skill %s is hidden by one of the same path", path)
+                    continue
+                try:
+                    header = _read_header(directory, path, root)
+                except SourceInvalid as error:
+                    logger.warning("skill %s is left out: %s", path, error.message)
+                    continue
+                self._root_of[path] = root
+                self.put(header)
+
+    def put(self, header: SkillHeader) -> None:
+        """Add a header, in place of the one with the same path."""
+        before = self._by_path.get(header.path)
+        if before is not None:
+            self._by_name[before.name].remove(before)
+        self._by_path[header.path] = header
+        self._by_name.setdefault(header.name, []).append(header)
+
+    def root_of(self, header: SkillHeader) -> SkillRoot:
+        """Return the root below which a skill was found."""
+        return self._root_of[header.path]
+
+    def get(self, name: str) -> SkillHeader:
+        """Find a skill by its path or its short name.
+
+        Raises `SkillNotFound`, and `SkillAmbiguous` for a short name that several skills have.
+        """
+        header = self._by_path.get(name)
+        if header is not None:
+            return header
+        headers = self._by_name.get(name)
+        if not headers:
+            raise SkillNotFound(f"no skill is named {name[:100]!r}; `skills {{ name path }}` lists them")
+        if len(headers) > 1:
+            paths = ", ".join(sorted(header.path for header in headers))
+            raise SkillAmbiguous(f"several skills are named {name!r}; ask by path: {paths}")
+        return headers[0]
+
+    def __iter__(self) -> Iterator[SkillHeader]:
+        """Iterate over all headers in the order of their paths."""
+        return (self._by_path[path] for path in sorted(self._by_path))
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+
+def _skill_directories(root: Path) -> Iterator[Path]:
+    """Walk a root in sorted order; a skill's own directories are not searched for further skills."""
+    found = 0
+    for directory, subdirectories, files in os.walk(root):
+        where = Path(directory)
+        if MANIFEST_NAME in files and where != root:
+            subdirectories.clear()
+            found += 1
+            if found > SKILLS_LIMIT:
+                logger.warning("more than %d skills; the rest is left out", SKILLS_LIMIT)
+                return
+            yield where
+        elif len(where.relative_to(root).parts) >= DEPTH_LIMIT:
+            subdirectories.clear()
+        subdirectories.sort()
+
+
+def _read_header(directory: Path, path: str, root: SkillRoot) -> SkillHeader:
+    try:
+        with (directory / MANIFEST_NAME).open("rb") as file:
+            head = file.read(FRONT_MATTER_LIMIT + 1)
+    except OSError as error:
+        raise SourceInvalid(f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
+    manifest, _ = parse_manifest(head)
+    if manifest.name != directory.name:
+        raise SourceInvalid(f"{MANIFEST_NAME}: name: {manifest.name!r} differs from the directory")
+    has_component = (directory / COMPONENT_PATH).is_file()
+    return SkillHeader.of(manifest, path, directory, root, has_component=has_component)

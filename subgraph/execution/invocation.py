@@ -1,0 +1,109 @@
+"""What is asked of the invoker, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import orjson
+
+from subgraph.audit import ErrorNote
+from subgraph.capabilities import Capability
+from subgraph.errors import InputInvalid
+
+
+class Executor(Enum):
+    """By what a skill was run."""
+
+    WASM = "WASM"
+    SCRIPT = "SCRIPT"
+    INLINE = "INLINE"
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRequest:
+    """A call of a skill: its path or short name, its input as JSON text, who asks, and for what."""
+
+    skill: str
+    input: str
+    actor: str
+    capabilities: tuple[Capability, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A skill that started, and how it ended; `elapsed_us` in microseconds, `memory_bytes` in bytes.
+
+    `stdout` is what the skill printed and answered, `result` the same as JSON, None when it is not.
+    Only the answer to the call itself has these three texts: the ledger keeps their hashes.
+    """
+
+    invocation_id: UUID
+    skill_name: str
+    skill_path: str
+    content_hash: str
+    actor: str
+    executor: Executor
+    exit_code: int
+    started_at: datetime
+    ended_at: datetime
+    elapsed_us: int
+    memory_bytes: int | None
+    capabilities: tuple[str, ...]
+    error: ErrorNote | None
+    result: object = None
+    stdout: str | None = None
+    stderr: str | None = None
+
+
+def encode_input(value: object, limit: int) -> str:
+    """Encode the input of a skill as JSON text.
+
+    `value` is a JSON object, or text that holds one, which is passed on as it is. Raises `InputInvalid`
+    for anything else, and for more than `limit` bytes.
+    """
+    if isinstance(value, str):
+        encoded = _utf8(value)
+        _check_object(_parse(encoded), "text that holds something else")
+    else:
+        _check_object(value, f"a JSON {_KINDS.get(type(value), 'value')}")
+        try:
+            encoded = orjson.dumps(value)
+        except (TypeError, RecursionError) as error:
+            raise InputInvalid(f"the input cannot be written as JSON: {error}") from error
+    if len(encoded) > limit:
+        raise InputInvalid(f"the input has {len(encoded)} bytes, over the limit of {limit}")
+    return encoded.decode()
+
+
+_KINDS = {list: "list", int: "number", float: "number", bool: "boolean", type(None): "null"}
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InputInvalid("the input holds half of a surrogate pair, which no UTF-8 text can") from None
+
+
+def _parse(text: bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InputInvalid(f"the input is not JSON: {error}") from error
+
+
+def _check_object(value: object, found: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InputInvalid(f"the input must be a JSON object, or text that holds one; it is {found}")
+
+
+def parse_output(text: str) -> object:
+    """Read what a skill answered as JSON; None when it is not JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
