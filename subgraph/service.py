@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocation
+from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocations
 from subgraph.capabilities import Authority, Broker, Grant, Revocation, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot
 from subgraph.errors import ExecutionFailed, SubgraphError
@@ -131,10 +131,12 @@ class Service:
             return False
         return self._broker.is_valid(skill, grant)
 
-    async def invocation(self, principal: Principal, invocation_id: UUID) -> FinishedInvocation | None:
-        """Find what the ledger keeps of an invocation (`skill:audit`)."""
+    async def invocations(
+        self, principal: Principal, invocation_ids: Sequence[UUID]
+    ) -> dict[UUID, FinishedInvocation]:
+        """Find what the ledger keeps of invocations, in one query (`skill:audit`)."""
         principal.require(Scope.AUDIT)
-        return await find_invocation(self._database, invocation_id)
+        return await find_invocations(self._database, invocation_ids)
 
     async def invoke(
         self, principal: Principal, name: str, value: object, capabilities: Sequence[str] = ()

@@ -10,12 +10,10 @@ SELECT entry_id, seq FROM audit.entry WHERE entry_id = ANY ($1::uuid[])
 -- How many entries the log holds.
 SELECT size FROM audit.log_head
 
--- name: invocation_get
--- The bytes of the entry that finished an invocation ($1 uuid).
-SELECT entry FROM audit.entry
-WHERE invocation_id = $1 AND kind = 'invocation.finished'
-ORDER BY seq
-LIMIT 1
+-- name: invocations_get
+-- The bytes of the entries that finished invocations ($1 uuid[]), in no order.
+SELECT invocation_id, entry FROM audit.entry
+WHERE invocation_id = ANY ($1::uuid[]) AND kind = 'invocation.finished'
 
 -- name: invocations_since
 -- How many invocations of each skill ($1 text[] of paths) finished at or after a time ($2); absent if none.

@@ -11,7 +11,7 @@ from subgraph.audit.entry import (
     canonical,
 )
 from subgraph.audit.ledger import Ledger
-from subgraph.audit.reader import count_invocations, find_invocation
+from subgraph.audit.reader import count_invocations, find_invocations
 
 __all__ = [
     "CreatedGrant",
@@ -24,5 +24,5 @@ __all__ = [
     "RevokedSkill",
     "canonical",
     "count_invocations",
-    "find_invocation",
+    "find_invocations",
 ]

@@ -8,6 +8,7 @@ Names in the JSON are camelCase, as in the GraphQL schema.
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -113,7 +114,7 @@ def _names(values: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(ABC):
     """What all kinds share. `skill` is a path, `content_hash` that of the skill's files."""
 
     kind: ClassVar[str]
@@ -144,8 +145,9 @@ class Entry:
     def _level(self) -> str:
         return self.level
 
+    @abstractmethod
     def _details(self) -> dict[str, object]:
-        raise NotImplementedError
+        """The fields of this kind alone, by their names in the JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

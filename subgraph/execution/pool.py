@@ -60,6 +60,7 @@ class WorkerPool:
         self._closed = True
         for start in list(self._starts):
             start.cancel()
+        self._zygote.kill()  # starts wait for its answers
         await asyncio.gather(*self._starts, return_exceptions=True)
         for worker in list(self._workers):
             worker.kill()
@@ -92,8 +93,13 @@ class WorkerPool:
         if self.is_loaded(key):
             return
         async with self._zygote_lock:
-            await self._revive_zygote()
-            await self._zygote.load(key, machine_code)
+            if self._closed:
+                raise ExecutionFailed("the service is shutting down")
+            try:
+                await self._revive_zygote()
+                await self._zygote.load(key, machine_code)
+            except ZygoteGone as error:
+                raise ExecutionFailed("the component could not be loaded; try again") from error
             self._loaded[key] = machine_code
             self._generation += 1
         for worker in list(self._idle):
@@ -101,8 +107,8 @@ class WorkerPool:
 
     async def unload(self, key: str) -> None:
         """Forget a component; workers that are running keep it until they are replaced."""
-        if self._loaded.pop(key, None) is not None:
-            async with self._zygote_lock:
+        async with self._zygote_lock:
+            if self._loaded.pop(key, None) is not None:
                 with contextlib.suppress(ZygoteGone):
                     await self._zygote.unload(key)
 
@@ -185,11 +191,15 @@ class WorkerPool:
 
     async def _start_worker(self) -> None:
         """Start a worker, trying again until it works; waiting calls are told when none is left."""
-        for pause in itertools.chain(_RETRY_SECONDS, itertools.repeat(_RETRY_SECONDS[-1])):
+        pauses = itertools.chain(_RETRY_SECONDS, itertools.repeat(_RETRY_SECONDS[-1]))
+        for attempt, pause in enumerate(pauses):
             try:
                 worker = await self._fork_worker()
-            except (ExecutionFailed, WorkerGone, ZygoteGone) as error:
-                self._note_failure(error)
+            except (ExecutionFailed, OSError, WorkerGone, ZygoteGone) as error:
+                logger.error("a worker could not be started: %s", error)
+                # A zygote that dies takes one attempt with it; the next one revives it.
+                if attempt > 0 or isinstance(error, ExecutionFailed):
+                    self._note_failure(error)
                 await asyncio.sleep(pause)
                 continue
             self._failure = None
@@ -210,11 +220,14 @@ class WorkerPool:
         if self._zygote.running:
             return
         await self._zygote.start()
-        for key, machine_code in self._loaded.items():
-            await self._zygote.load(key, machine_code)
+        try:
+            for key, machine_code in self._loaded.items():
+                await self._zygote.load(key, machine_code)
+        except BaseException:
+            self._zygote.kill()  # one that lacks a component must not be taken for whole
+            raise
 
     def _note_failure(self, error: Exception) -> None:
-        logger.error("a worker could not be started: %s", error)
         if isinstance(error, ExecutionFailed):
             self._failure = error
         else:

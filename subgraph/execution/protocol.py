@@ -102,8 +102,11 @@ def decode_reply(body: bytes, limits: Limits) -> Reply:
 
 
 def reply_frame_limit(limits: Limits) -> int:
-    """Return how long the body of an honest reply can be, in bytes."""
-    return 3 * limits.output_bytes + 64 * 1024
+    """Return how long the body of an honest reply can be, in bytes.
+
+    Three bytes replace each byte of stdout and stderr that is no UTF-8; the result is UTF-8 already.
+    """
+    return (1 + 3 + 3) * limits.output_bytes + 64 * 1024
 
 
 def receive(connection: socket.socket, limit: int = CONTROL_FRAME_LIMIT) -> bytes | None:

@@ -71,6 +71,7 @@ class Run:
         self._stderr = _Output(call.output_bytes, watchdog.interrupt)
         self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + _INTERPRETER_BYTES
         self._added_bytes = 0
+        self._instantiated = False
 
     def reply(self) -> Reply:
         """Run the component and say how it ended."""
@@ -96,6 +97,7 @@ class Run:
         function = instance.get_func(store, self._loaded.run)
         if function is None:
             raise RuntimeError("an index of the component did not find its function")
+        self._instantiated = True
         store.set_limits(memory_size=ADDRESSABLE_BYTES)
         before = self._watchdog.mapped_bytes()
         self._watchdog.arm(before + self._allowed_bytes, deadline_ticks)
@@ -143,6 +145,8 @@ class Run:
         trap = _TRAP.search(detail)
         if trap:
             return self._failed(f"the skill trapped: {trap[1]}")
+        if self._instantiated:
+            return self._failed("the skill mishandled its input or its answer")
         return self._failed("the component could not be started")
 
     def _over(self, limit: str, message: str) -> Reply:

@@ -56,6 +56,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
         self._to_send = memoryview(b"")
+        self._unread = False
         self._frame_limit = _GREETING_LIMIT
         self._answer: asyncio.Future[bytes] | None = None
         self._loop.add_reader(connection.fileno(), self._read)
@@ -98,15 +99,17 @@ class WorkerProcess:
             raise WorkerGone("the worker has died")
         started = self._loop.time()
         deadline = self._loop.call_later((limits.time_ms + GRACE_MS) / 1000, self.kill)
-        answer = self._next_frame(reply_frame_limit(limits))
-        self._send(encode(call))
-        self.calls += 1
         try:
+            frame = encode(call)
+            answer = self._next_frame(reply_frame_limit(limits))
+            self._send(frame)
+            self.calls += 1
             return decode_reply(await answer, limits)
         except WorkerGone:
-            if self._to_send:
-                raise  # it never had the whole call
-            return _death(limits, self._loop.time() - started)
+            elapsed = self._loop.time() - started
+            if (self._to_send or self._unread) and elapsed < limits.time_ms / 1000:
+                raise  # it never had the whole call, and there is time to run it elsewhere
+            return _death(limits, elapsed)
         except ProtocolError:
             self.kill()
             return _death(limits, self._loop.time() - started)
@@ -161,20 +164,25 @@ class WorkerProcess:
             data = self._connection.recv(_READ_SIZE)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            self._unread = True  # so the kernel says that the worker died with bytes in its socket
+            data = b""
         except OSError:
             data = b""
         if not data:
             self.kill()
             return
         self._received += data
+        if self._answer is None or self._answer.done():
+            self.kill()  # nobody has asked
+            return
         if len(self._received) < HEADER.size:
             return
         (length,) = HEADER.unpack_from(self._received)
         end = HEADER.size + length
-        unexpected = self._answer is None or self._answer.done()
-        if unexpected or length > self._frame_limit or len(self._received) > end:
+        if length > self._frame_limit or len(self._received) > end:
             self.kill()
-        elif len(self._received) == end and self._answer is not None:
+        elif len(self._received) == end:
             body = bytes(self._received[HEADER.size :])
             self._received.clear()
             self._answer.set_result(body)

@@ -5,7 +5,7 @@ whole; it never compiles, since compiling starts threads. On its control socket 
 
     ["load", key, machine code]   → ["loaded"] or ["failed", message]
     ["unload", key]               → ["unloaded"]
-    ["fork"] with a socket        → ["forked"] with a pidfd
+    ["fork"] with a socket        → ["forked"] with a pidfd, or ["failed", message]
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ def _load(engine: SkillEngine, key: str, machine_code: bytes) -> list[str]:
 def _fork(control: socket.socket, descriptor: int, engine: SkillEngine, *, landlock: bool) -> None:
     """Fork a worker that serves the socket; send back a pidfd, which no other process can inherit."""
     zygote = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # too many processes: those that run must not die of it
+        os.close(descriptor)
+        control.sendall(encode(["failed", f"no worker could be forked: {error.strerror}"]))
+        return
     if pid == 0:
         _become_worker(zygote, descriptor, engine, landlock=landlock)
     os.close(descriptor)

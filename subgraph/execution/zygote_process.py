@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 
 from subgraph.errors import ExecutionFailed
-from subgraph.execution.protocol import ProtocolError, decode, encode, receive_with_descriptors
+from subgraph.execution.protocol import (
+    CONTROL_FRAME_LIMIT,
+    ProtocolError,
+    decode,
+    encode,
+    receive_with_descriptors,
+)
 
 _ANSWER_SECONDS = 30.0
 """Bound of one exchange. Loading takes milliseconds, a start half a second on an idle machine."""
@@ -26,21 +33,31 @@ class ZygoteProcess:
         self._landlock = landlock
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._exchanging: asyncio.Future[tuple[object, list[int]]] | None = None
+        self._usable = False
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
-        return self._process is not None and self._process.poll() is None
+        """Whether the process is there and in step with this side."""
+        return self._usable and self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
         """Start the process, after stopping what is left of the one before. Raises `ZygoteGone`."""
         await self.stop()
+        try:
+            self._spawn()
+        except OSError as error:
+            raise ZygoteGone(f"the zygote could not be started: {error.strerror}") from error
+        self._usable = True
+        await self._exchange(None)
+
+    def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(_ANSWER_SECONDS)
         self._control = ours
         with theirs:
             # By exec and with an empty environment: it must not hold what the service knows.
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - a start takes a millisecond
+            self._process = subprocess.Popen(
                 [
                     sys.executable, "-I", "-m", "subgraph.execution.zygote",
                     str(theirs.fileno()), "landlock" if self._landlock else "no-landlock",
@@ -51,16 +68,19 @@ class ZygoteProcess:
                 env={},
                 start_new_session=True,
             )  # fmt: skip
-        await self._exchange(None)
 
     async def load(self, key: str, machine_code: bytes) -> None:
         """Load a component. Raises `ExecutionFailed` when it cannot be, and `ZygoteGone`."""
-        answer, _ = await self._exchange(encode(["load", key, machine_code]))
+        frame = encode(["load", key, machine_code])
+        if len(frame) > CONTROL_FRAME_LIMIT:
+            raise ExecutionFailed(f"the machine code of the component is over {CONTROL_FRAME_LIMIT} bytes")
+        answer, _ = await self._exchange(frame)
         match answer:
             case ["loaded"]:
                 return
             case ["failed", str(message)]:
                 raise ExecutionFailed(message)
+        self.kill()
         raise ZygoteGone("the zygote does not speak the protocol")
 
     async def unload(self, key: str) -> None:
@@ -68,28 +88,47 @@ class ZygoteProcess:
         await self._exchange(encode(["unload", key]))
 
     async def fork(self) -> tuple[socket.socket, int]:
-        """Fork a worker; return the socket it serves and its pidfd. Raises `ZygoteGone`."""
+        """Fork a worker; return the socket it serves and its pidfd.
+
+        Raises `ExecutionFailed` when the system has no room for a process, and `ZygoteGone`.
+        """
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 answer, descriptors = await self._exchange(encode(["fork"]), theirs)
-            if answer != ["forked"] or len(descriptors) != 1:
-                raise ZygoteGone("the zygote does not speak the protocol")
         except BaseException:
             ours.close()
             raise
-        return ours, descriptors[0]
+        match answer, descriptors:
+            case ["forked"], [pidfd]:
+                return ours, pidfd
+        ours.close()
+        _close(descriptors)
+        match answer:
+            case ["failed", str(message)]:
+                raise ExecutionFailed(message)
+        self.kill()
+        raise ZygoteGone("the zygote does not speak the protocol")
 
-    async def stop(self) -> None:
-        """End the process, and with it every worker. Idempotent."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
+    def kill(self) -> None:
+        """Kill the process, and with it every worker; an exchange under way fails. Idempotent."""
+        self._usable = False
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    async def stop(self) -> None:
+        """End the process, and with it every worker. Idempotent."""
+        self.kill()
+        if self._process is not None:
             await asyncio.to_thread(self._process.wait)
             self._process = None
+        if self._exchanging is not None:
+            await asyncio.wait([self._exchanging])  # its thread still uses the socket
+            self._exchanging = None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
 
     async def _exchange(
         self, frame: bytes | None, descriptor: socket.socket | None = None
@@ -108,7 +147,25 @@ class ZygoteProcess:
                 raise ZygoteGone("the zygote has died")
             return decode(body), descriptors
 
+        self._exchanging = asyncio.ensure_future(asyncio.to_thread(exchange))
         try:
-            return await asyncio.to_thread(exchange)
-        except (OSError, ProtocolError) as error:
+            return await asyncio.shield(self._exchanging)
+        except asyncio.CancelledError:
+            # Left alone, its answer would be taken for the answer to the next one.
+            self._exchanging.add_done_callback(_drop)
+            await asyncio.wait([self._exchanging])
+            raise
+        except (OSError, ProtocolError, ZygoteGone) as error:
+            self.kill()  # whatever it still says would be out of step
             raise ZygoteGone("the zygote has died") from error
+
+
+def _drop(exchange: asyncio.Future[tuple[object, list[int]]]) -> None:
+    """Take the outcome of an exchange that nobody waits for."""
+    if not exchange.cancelled() and exchange.exception() is None:
+        _close(exchange.result()[1])
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

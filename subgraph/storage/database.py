@@ -109,20 +109,12 @@ class Database:
                     server_settings=_SESSION,
                     reset=_keep_session,
                 )
-            stack.callback(self._pool.terminate)
+            stack.push_async_callback(self._close_pool, self._pool)
             self._resources = stack.pop_all()
 
     async def close(self) -> None:
         """End all connections, waiting up to `CALL_SECONDS` for calls under way; stop an embedded server."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    await pool.close()
-            except UNAVAILABLE as error:
-                log.warning("connections were cut at close: %s", type(error).__name__)
-        if self._revival is not None:
-            await asyncio.wait([self._revival])
+        self._pool = None  # from here on calls are refused
         await self._resources.aclose()
 
     async def __aenter__(self) -> Self:
@@ -211,6 +203,16 @@ class Database:
         finally:
             with self.guard():
                 await pool.release(connection)
+
+    async def _close_pool(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await pool.close()
+        except UNAVAILABLE as error:
+            log.warning("connections were cut at close: %s", type(error).__name__)
+            pool.terminate()
+        if self._revival is not None:
+            await asyncio.wait([self._revival])
 
     async def _find_server(self, stack: AsyncExitStack) -> str:
         if self._settings.database_url is not None:

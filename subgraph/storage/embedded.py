@@ -12,7 +12,6 @@ server, the last to leave stops it:
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from typing import Self, TypeVar
 
 from subgraph.errors import StorageUnavailable
 from subgraph.storage import binaries
-from subgraph.storage.account import choose_account
+from subgraph.storage.account import choose_account, make_directories
 from subgraph.storage.filelock import FileLock
 from subgraph.storage.postmaster import INITIALISE_SECONDS, START_SECONDS, Postmaster
 
@@ -88,12 +87,10 @@ class EmbeddedPostgres:
         if self._users is not None:
             raise RuntimeError("this EmbeddedPostgres is already started")
         with _explained(self._data_dir):
-            _make_directories(self._data_dir.parent)
+            make_directories(self._data_dir.parent)
             with self._start_lock():
                 self._users = FileLock(self._lock_path("users"))
                 account = choose_account(self._data_dir)
-                if account.switch:
-                    _make_directories(self._copies_dir)
                 bin_dir = binaries.usable_by(account, self._copies_dir)
                 server = Postmaster(self._data_dir, bin_dir, account)
                 server.initialise()
@@ -140,14 +137,6 @@ class EmbeddedPostgres:
 
     def _lock_path(self, purpose: str) -> Path:
         return self._data_dir.with_name(f"{self._data_dir.name}.{purpose}.lock")
-
-
-def _make_directories(directory: Path) -> None:
-    """Create missing directories: private ones, or under root ones that the account may pass through."""
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        path.chmod(0o755 if os.geteuid() == 0 else 0o700)
 
 
 @contextmanager

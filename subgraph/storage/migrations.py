@@ -26,6 +26,9 @@ LOCK_SECONDS = 30.0
 
 LOCK_POLL_SECONDS = 0.05
 
+MIGRATION_SECONDS = 86_400.0
+"""For one migration: rewriting a large table rightly takes far longer than any query of the service."""
+
 _FILE = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 _TABLE = """
@@ -115,16 +118,10 @@ async def _applied(connection: Connection, migrations: Sequence[Migration]) -> i
 
 async def _apply(connection: Connection, migration: Migration) -> None:
     async with connection.transaction():
-        # A table rewrite may rightly take longer than any query of the service.
         await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute(migration.sql, timeout=_unbounded())
+        await connection.execute(migration.sql, timeout=MIGRATION_SECONDS)
         await connection.execute(_RECORD, migration.version, migration.name, migration.sha256)
     log.info("applied migration %04d_%s", migration.version, migration.name)
-
-
-def _unbounded() -> float:
-    # asyncpg takes None for "the connection's default", so a day stands for "no limit".
-    return 86_400.0
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import socket
@@ -114,6 +115,19 @@ def signal_parent() -> bool:
     return _let_through(lambda: os.kill(os.getppid(), 0))
 
 
+def signal_by_descriptor() -> bool:
+    """Choose which process the kernel signals for a descriptor (this one: the right to choose is enough)."""
+
+    def act() -> None:
+        descriptor = os.memfd_create("")
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        finally:
+            os.close(descriptor)
+
+    return _let_through(act)
+
+
 def use_io_uring() -> bool:
     """Make an io_uring, by which files and sockets open past a seccomp filter."""
 
@@ -151,6 +165,7 @@ ATTEMPTS: dict[str, Callable[[], bool]] = {
     "fork": fork,
     "trace a process": trace_parent,
     "signal a process": signal_parent,
+    "signal by a descriptor": signal_by_descriptor,
     "use io_uring": use_io_uring,
     "load BPF": load_bpf,
     "make memory executable": executable_memory,

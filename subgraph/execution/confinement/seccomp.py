@@ -17,12 +17,16 @@ _ALLOWED = (
     "recvfrom", "sendto", "futex", "pread64", "madvise", "munmap", "clock_nanosleep", "clock_gettime",
     "read", "write", "readv", "writev", "recvmsg", "sendmsg", "nanosleep", "clock_getres",
     "gettimeofday", "poll", "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
-    "eventfd2", "fcntl", "fstat", "lseek", "close", "brk", "mremap", "rt_sigaction",
+    "eventfd2", "fstat", "lseek", "close", "brk", "mremap", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sched_yield", "sched_getaffinity", "getpid",
     "gettid", "getrandom", "getrusage", "membarrier", "rseq", "set_robust_list", "restart_syscall",
     "memfd_create", "ftruncate", "exit", "exit_group",
 )  # fmt: skip
 _MAPPING_MEMORY = ("mprotect", "mmap")
+
+# Duplicate a descriptor, seal a memfd. Among the others are F_SETOWN and F_SETSIG, by which the kernel
+# sends any signal, SIGKILL too, to any process of the same user.
+_DESCRIPTOR_COMMANDS = (1030, 1033)  # F_DUPFD_CLOEXEC, F_ADD_SEALS
 
 _SET_MODE_FILTER = 1
 _FLAG_ALL_THREADS = 1
@@ -87,6 +91,7 @@ def program(*, executable_memory: bool) -> bytes:
     code += _for_call(numbers["clone"], _only_if([_A_THREAD, _NO_NEW_NAMESPACE]))
     code += _for_call(numbers["clone3"], [_instruction(_RETURN, _ERRNO | errno.ENOSYS)])
     code += _for_call(numbers["prctl"], _only_if([_Condition(0, _JUMP_EQUAL, _PR_SET_NAME, wanted=True)]))
+    code += _for_call(numbers["fcntl"], _only_if_one_of(1, _DESCRIPTOR_COMMANDS))
     # abort() signals its own process; no other one is reachable.
     own_process = _Condition(0, _JUMP_EQUAL, os.getpid(), wanted=True)
     code += _for_call(numbers["tgkill"], _only_if([own_process]))
@@ -115,6 +120,20 @@ def _only_if(conditions: list[_Condition]) -> list[bytes]:
     return [*body, _instruction(_RETURN, _ALLOW)]
 
 
+def _only_if_one_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
+    """Allow when the low word of an argument is one of the values, else deny."""
+    to_the_end = range(len(values), 0, -1)
+    return [
+        _instruction(_LOAD_WORD, 16 + 8 * argument),
+        *(
+            _instruction(_JUMP_EQUAL, value, true=skip)
+            for value, skip in zip(values, to_the_end, strict=True)
+        ),
+        _DENY,
+        _instruction(_RETURN, _ALLOW),
+    ]
+
+
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
@@ -123,9 +142,11 @@ def install(*, executable_memory: bool) -> None:
     """Filter the system calls of every thread of this process, for good. Raises `OSError`."""
     code = program(executable_memory=executable_memory)
     filter_ = _Program(len(code) // 8, code)
-    call(
+    thread = call(
         "seccomp",
         ctypes.c_uint(_SET_MODE_FILTER),
         ctypes.c_uint(_FLAG_ALL_THREADS),
         ctypes.byref(filter_),
     )
+    if thread != 0:  # not an error code to the C library, but nothing was installed
+        raise OSError(errno.ESRCH, f"thread {thread} could not be filtered")

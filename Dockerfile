@@ -1,0 +1,54 @@
+# The service, and the one-shot composer that docker-compose.yml runs (target `supergraph`).
+
+FROM node:24-slim AS page
+WORKDIR /build
+COPY web/graphiql/package.json web/graphiql/package-lock.json web/graphiql/
+RUN npm ci --prefix web/graphiql --ignore-scripts --no-audit --no-fund
+COPY web/graphiql web/graphiql
+RUN node web/graphiql/build.mjs
+
+FROM node:24-slim AS skills
+WORKDIR /build
+COPY toolchain/package.json toolchain/package-lock.json toolchain/
+RUN npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
+COPY toolchain toolchain
+COPY schema schema
+COPY skills skills
+RUN node toolchain/build.mjs skills/cyberskill-vn/vn-mst-validate
+
+FROM node:24-slim AS supergraph
+WORKDIR /composer
+COPY docker/supergraph/package.json docker/supergraph/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund \
+  && mkdir /supergraph \
+  && chown node:node /supergraph
+COPY docker/supergraph/compose.mjs ./
+USER node
+ENTRYPOINT ["node", "compose.mjs"]
+
+FROM python:3.13-slim AS packages
+RUN python -m venv /opt/venv
+COPY requirements.lock ./
+RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+
+FROM python:3.13-slim AS service
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/cyberos --shell /usr/sbin/nologin cyberos
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY sql sql
+COPY schema schema
+COPY --from=skills /build/skills skills
+COPY subgraph subgraph
+COPY --from=page /build/subgraph/api/static subgraph/api/static
+# Byte code is made here: the root file system is read-only where this runs.
+RUN python -m compileall -q subgraph
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    CYBEROS_HOME=/var/lib/cyberos
+USER cyberos
+VOLUME /var/lib/cyberos
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=6 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+ENTRYPOINT ["python", "-m", "subgraph"]

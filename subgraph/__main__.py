@@ -1,0 +1,83 @@
+"""`python -m subgraph`: serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from subgraph import __version__
+from subgraph.api.app import build_app
+from subgraph.settings import Settings
+
+_SHUTDOWN_SECONDS = 10  # for requests that are being answered
+
+
+class _Server(uvicorn.Server):
+    """Says where it can be reached, once it can answer."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"ready http://{shown}:{port}/graphql", flush=True)  # noqa: T201
+
+
+def main() -> int:
+    """Serve; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m subgraph",
+        description="Serve the skills subgraph. It is configured by CYBEROS_* environment variables, which "
+        "docs/settings.md lists.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings()
+        app = build_app(settings)
+        listener = _listen(settings.host, settings.port)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"CYBEROS_{'_'.join(map(str, problem['loc'])).upper()}" if problem["loc"] else "settings"
+            sys.stderr.write(f"{name}: {problem['msg']}\n")
+        return 2
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"cannot start: {error}\n")
+        return 2
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    server = _Server(config)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the port before anything else is started. Raises `OSError` when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"{host}:{port}: {error.strerror}") from error
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

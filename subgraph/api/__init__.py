@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: a federation subgraph, GraphiQL, and the probes of an orchestrator."""

@@ -1,0 +1,173 @@
+"""GraphQL over HTTP by POST (graphql.github.io/graphql-over-http), and GraphiQL for a browser's GET."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, NoReturn
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from subgraph.api.authentication import Authenticator
+from subgraph.api.context import Context
+from subgraph.api.graphiql import graphiql_response
+from subgraph.api.schema import Schema
+from subgraph.errors import SubgraphError, Unauthenticated
+from subgraph.service import Service
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON_RESPONSE = "application/json"
+
+_ENVELOPE_BYTES = 256 * 1024
+"""Bound of what a request holds beside the input of a skill: the document and its other variables."""
+
+_OPERATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+logger = logging.getLogger(__name__)
+
+
+class _BadRequest(Exception):
+    """The request is not one of GraphQL over HTTP."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+class GraphQLEndpoint:
+    """Answers requests to /graphql."""
+
+    def __init__(
+        self, service: Service, schema: Schema, authenticator: Authenticator, *, graphiql: bool
+    ) -> None:
+        self._service = service
+        self._schema = schema
+        self._authenticator = authenticator
+        self._graphiql = graphiql
+        # Text inside JSON may take six bytes for one of the text it stands for.
+        self._body_limit = 6 * service.settings.input_limit_bytes + _ENVELOPE_BYTES
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        if request.method in ("GET", "HEAD") and self._graphiql and _accepts_html(request):
+            return graphiql_response(request)
+        media_type = _response_type(request)
+        try:
+            parameters = await self._parameters(request)
+            principal = await self._authenticator.authenticate(request.headers.get("authorization"))
+        except _BadRequest as error:
+            body = {"errors": [_error(error.message, "BAD_REQUEST")]}
+            return _response(body, media_type, error.status, error.headers)
+        except SubgraphError as error:
+            status = 401 if isinstance(error, Unauthenticated) else 503
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+            return _response({"errors": [_error(error.message, error.code)]}, media_type, status, headers)
+        try:
+            result = await self._schema.execute(
+                parameters["query"],
+                variable_values=parameters.get("variables"),
+                operation_name=parameters.get("operationName"),
+                context_value=Context(self._service, principal),
+                allowed_operation_types=_OPERATIONS,
+            )
+        except RecursionError:
+            body = {"errors": [_error("the document is nested too deeply", "BAD_REQUEST")]}
+            return _response(body, media_type, 400)
+        return self._executed(result, media_type)
+
+    async def _parameters(self, request: Request) -> dict[str, Any]:
+        """Read the parameters of a request and check their types. Raises `_BadRequest`."""
+        if request.method != "POST":
+            _refuse(405, "operations are sent by POST", {"Allow": "POST"})
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != JSON_RESPONSE:
+            # Also what keeps a page of another origin out: it could send other types without asking.
+            _refuse(415, f"the body of a request must be {JSON_RESPONSE}")
+        try:
+            parameters = json.loads(await self._body(request), parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            _refuse(400, "the body is not JSON")
+        if not isinstance(parameters, dict):
+            _refuse(400, "the body must be a JSON object; batches are not served")
+        if not isinstance(parameters.get("query"), str):
+            _refuse(400, "query must be text")
+        if not isinstance(parameters.get("variables"), dict | None):
+            _refuse(400, "variables must be an object")
+        if not isinstance(parameters.get("operationName"), str | None):
+            _refuse(400, "operationName must be text")
+        return parameters
+
+    async def _body(self, request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self._body_limit:
+                _refuse(413, f"the body is over {self._body_limit} bytes")
+        return bytes(body)
+
+    def _executed(self, result: ExecutionResult, media_type: str) -> Response:
+        body: dict[str, Any] = {}
+        executed = result.data is not None or not result.errors or any(error.path for error in result.errors)
+        if executed:
+            body["data"] = result.data
+        if result.errors:
+            body["errors"] = [_formatted(error) for error in result.errors]
+        # By the specification 200 stands for any well-formed request in the older media type.
+        status = 200 if executed or media_type == JSON_RESPONSE else 400
+        return _response(body, media_type, status)
+
+
+def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> NoReturn:
+    raise _BadRequest(status, message, headers)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _accepts_html(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _response_type(request: Request) -> str:
+    return GRAPHQL_RESPONSE if GRAPHQL_RESPONSE in request.headers.get("accept", "") else JSON_RESPONSE
+
+
+def _response(
+    body: dict[str, Any], media_type: str, status: int, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps(body, default=str),
+        status_code=status,
+        media_type=f"{media_type}; charset=utf-8",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
+    )
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": code}}
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    """Format an error for a client: ours with their code, the document's own, and nothing of any other."""
+    original = error.original_error
+    while isinstance(original, GraphQLError):
+        original = original.original_error
+    formatted: dict[str, Any] = dict(error.formatted)
+    if isinstance(original, SubgraphError):
+        formatted["message"] = original.message
+        formatted["extensions"] = {"code": original.code}
+    elif original is None:
+        formatted["extensions"] = {"code": "GRAPHQL_VALIDATION_FAILED"}
+    else:
+        logger.error("an operation failed unexpectedly", exc_info=original)
+        formatted["message"] = "an internal error; it was logged"
+        formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR"}
+    return formatted

@@ -1,0 +1,36 @@
+"""The fields of Mutation."""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry import UNSET
+from strawberry.scalars import JSON
+
+from subgraph.api.context import Info
+from subgraph.api.types import CapabilityGrant, Invocation, Skill
+
+
+@strawberry.type(description="Runs of skills, and decisions of people about them.")
+class Mutation:
+    @strawberry.mutation(
+        description="Run a skill. `input` is a JSON object, or text that holds one. A skill that started is "
+        "an Invocation, however it ended; one that was refused is an error with a code."
+    )
+    async def invoke_skill(
+        self,
+        info: Info,
+        name: str,
+        input: JSON,  # noqa: A002 - the documented name
+        capabilities: list[str] | None = UNSET,
+    ) -> Invocation:
+        service, principal = info.context.service, info.context.principal
+        return Invocation.executed(await service.invoke(principal, name, input, capabilities or ()))
+
+    @strawberry.mutation(description="Grant a declared capability for the files that the skill has now.")
+    async def grant_capability(self, info: Info, skill_name: str, capability: str) -> CapabilityGrant:
+        grant = await info.context.service.grant(info.context.principal, skill_name, capability)
+        return CapabilityGrant(grant=grant)
+
+    @strawberry.mutation(description="Withdraw a skill: from now on every call of it is refused.")
+    async def revoke_skill(self, info: Info, name: str, note: str | None = UNSET) -> Skill:
+        return Skill(header=await info.context.service.revoke(info.context.principal, name, note or None))

@@ -1,0 +1,54 @@
+"""The fields of Query."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+from strawberry import UNSET
+
+from subgraph.api.context import Info
+from subgraph.api.types import CapabilityGrant, Invocation, Skill
+from subgraph.errors import SkillNotFound
+
+
+@strawberry.type(description="Reads.")
+class Query:
+    @strawberry.field(description="A skill by short name or path; null when there is none.")
+    async def skill(self, info: Info, name: str) -> Skill | None:
+        try:
+            return Skill(header=await info.context.service.skill(info.context.principal, name))
+        except SkillNotFound:
+            return None
+
+    @strawberry.field(description="All skills, ordered by path.")
+    async def skills(
+        self, info: Info, region: str | None = UNSET, has_wasm: bool | None = UNSET
+    ) -> list[Skill]:
+        service, principal = info.context.service, info.context.principal
+        headers = await service.skills(
+            principal, region=region or None, has_wasm=None if has_wasm is UNSET else has_wasm
+        )
+        return [Skill(header=header) for header in headers]
+
+    @strawberry.field(description="What the ledger keeps of a run; null when there is none.")
+    async def invocation(self, info: Info, invocation_id: strawberry.ID) -> Invocation | None:
+        identifier = parse_invocation_id(invocation_id)
+        if identifier is None:
+            return None
+        found = await info.context.service.invocations(info.context.principal, [identifier])
+        entry = found.get(identifier)
+        return None if entry is None else Invocation.recorded(entry)
+
+    @strawberry.field(description="The newest grant of each capability, of one skill or of all.")
+    async def capability_grants(self, info: Info, skill_name: str | None = UNSET) -> list[CapabilityGrant]:
+        grants = await info.context.service.grants(info.context.principal, skill_name or None)
+        return [CapabilityGrant(grant=grant) for grant in grants]
+
+
+def parse_invocation_id(text: object) -> UUID | None:
+    """Read the ID of an invocation; None when it cannot be one."""
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

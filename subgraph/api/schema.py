@@ -1,0 +1,60 @@
+"""The executable schema, and its printed form: `python -m subgraph.api.schema > schema/schema.graphql`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import strawberry
+from graphql import ASTValidationRule, GraphQLError, NoSchemaIntrospectionCustomRule
+from strawberry.extensions import (
+    AddValidationRules,
+    MaxTokensLimiter,
+    ParserCache,
+    SchemaExtension,
+    ValidationCache,
+)
+from strawberry.federation.schema import FederationAny
+from strawberry.types import ExecutionContext
+
+from subgraph.api.context import Info
+from subgraph.api.entities import resolve_entities
+from subgraph.api.limits import TOKENS_LIMIT, DocumentLimits
+from subgraph.api.mutations import Mutation
+from subgraph.api.queries import Query
+
+_CACHED_DOCUMENTS = 512  # a gateway sends a few dozen different ones
+
+
+class Schema(strawberry.federation.Schema):
+    """The federation schema, with safe and batched `_entities`."""
+
+    async def entities_resolver(  # type: ignore[override]
+        self, info: Info, representations: list[FederationAny]
+    ) -> list[FederationAny]:
+        """Resolve the references of a gateway; see `entities`."""
+        return await resolve_entities(info.context, representations)  # type: ignore[return-value]
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Log nothing here: the endpoint logs what is unexpected, with its traceback."""
+
+
+def build_schema(*, introspection: bool) -> Schema:
+    """Build the schema."""
+    rules: list[type[ASTValidationRule]] = [DocumentLimits]
+    if not introspection:
+        rules.append(NoSchemaIntrospectionCustomRule)
+    extensions: list[Callable[[], SchemaExtension]] = [
+        lambda: MaxTokensLimiter(max_token_count=TOKENS_LIMIT),
+        lambda: AddValidationRules(rules),
+        lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+        lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
+    ]
+    # 2.5 as documented. No scope directives are printed: a router without a licence refuses those.
+    return Schema(query=Query, mutation=Mutation, federation_version="2.5", extensions=extensions)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(build_schema(introspection=True).as_str() + "\n")

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import asyncpg
+import pytest
+
+from subgraph.audit import Entry, EntryRefused, Ledger, RevokedSkill, ledger
+from subgraph.errors import Overloaded, StorageUnavailable
+from subgraph.storage import Database, EmbeddedPostgres
+from subgraph.storage.migrations import Connection
+from tests.audit.factory import finished
+from tests.support.postgres import EmbeddedSettings, execute, kill_postmaster, run, settings_for, until
+
+T = TypeVar("T")
+
+
+def with_ledger(dsn: str, scenario: Callable[[Database, Ledger], Awaitable[T]]) -> T:
+    async def opened() -> T:
+        async with Database(settings_for(dsn)) as db, Ledger(db) as writer:
+            return await scenario(db, writer)
+
+    return run(opened())
+
+
+async def stored(db: Database) -> list[tuple[int, bytes]]:
+    """Every entry of the log, by sequence number."""
+    connection = await db.connect()
+    try:
+        return [
+            tuple(row) for row in await connection.fetch("SELECT seq, entry FROM audit.entry ORDER BY seq")
+        ]
+    finally:
+        await connection.close()
+
+
+def cut(writer: Ledger) -> str:
+    """A statement that ends the ledger's connection."""
+    assert writer._connection is not None
+    return f"SELECT pg_terminate_backend({writer._connection.get_server_pid()})"
+
+
+class Load:
+    """Callers that append until told to stop, and what they were told."""
+
+    def __init__(self, writer: Ledger, callers: int) -> None:
+        self.acknowledged: dict[int, bytes] = {}
+        self.failed: list[bytes] = []
+        self._writer = writer
+        self._stop = False
+        self._callers = [asyncio.create_task(self._call()) for _ in range(callers)]
+
+    async def _call(self) -> None:
+        while not self._stop:
+            encoded = finished().encode()
+            try:
+                seq = await self._writer.append(encoded)
+            except StorageUnavailable:
+                self.failed.append(encoded)
+                await asyncio.sleep(0.01)
+            else:
+                assert seq not in self.acknowledged
+                self.acknowledged[seq] = encoded
+
+    async def stop(self) -> None:
+        self._stop = True
+        await asyncio.gather(*self._callers)
+
+    async def check(self, db: Database) -> None:
+        """Every acknowledged entry is stored where it was said to be, and no entry twice."""
+        rows = await stored(db)
+        assert [seq for seq, _ in rows] == list(range(len(rows)))
+        assert max(Counter(entry for _, entry in rows).values()) == 1
+        assert dict(rows).items() >= self.acknowledged.items()
+        assert set(dict(rows).values()) <= {*self.acknowledged.values(), *self.failed}
+
+
+def test_sequence_numbers_are_dense_under_64_callers(dsn: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        entries = [finished().encode() for _ in range(2000)]
+        remaining = iter(entries)
+        numbers: dict[int, bytes] = {}
+
+        async def call() -> None:
+            for encoded in remaining:
+                numbers[await writer.append(encoded)] = encoded
+
+        await asyncio.gather(*(call() for _ in range(64)))
+        assert sorted(numbers) == list(range(2000))
+        assert dict(await stored(db)) == numbers
+        assert await db.fetchval("audit_size") == 2000
+
+    with_ledger(dsn, scenario)
+
+
+def test_columns_are_derived_from_the_entry(dsn: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        done = finished(exit_code=124)
+        revoked = RevokedSkill(actor="ann", skill="a/b", content_hash="a", note="\0 leaks")
+        assert [await writer.append(entry) for entry in (done, revoked)] == [0, 1]
+        connection = await db.connect()
+        first, second = await connection.fetch("SELECT * FROM audit.entry ORDER BY seq")
+        await connection.close()
+        assert dict(first) | {
+            "entry_id": str(first["entry_id"]),
+            "invocation_id": str(first["invocation_id"]),
+        } == {
+            "seq": 0,
+            "entry_id": done.entry_id,
+            "kind": "invocation.finished",
+            "level": "warn",
+            "recorded_at": done.at,
+            "actor": "local",
+            "skill_path": "cuo/cpo/prd-author",
+            "invocation_id": done.invocation_id,
+            "exit_code": 124,
+            "elapsed_us": 812,
+            "entry": done.encode(),
+        }
+        assert second["invocation_id"] is None
+        assert second["entry"] == revoked.encode()
+
+    with_ledger(dsn, scenario)
+
+
+def test_entries_that_wait_together_share_a_flush(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    attempt = Ledger._attempt
+
+    async def counted(
+        self: Ledger, connection: Connection, batch: list[ledger._Waiting], *, again: bool = False
+    ) -> None:
+        batches.append(len(batch))
+        await attempt(self, connection, batch, again=again)
+
+    monkeypatch.setattr(Ledger, "_attempt", counted)
+
+    async def scenario(_: Database, writer: Ledger) -> None:
+        numbers = await asyncio.gather(*(writer.append(finished()) for _ in range(600)))
+        assert numbers == list(range(600))  # in the order of the calls
+
+    with_ledger(dsn, scenario)
+    assert batches == [256, 256, 88]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b"not json",
+        b"{}",
+        b"\xff\xfe",
+        finished(entry_id="not-a-uuid").encode(),
+        finished().encode().replace(b"local", rb"\u0000"),
+        finished(exit_code=2**40).encode(),
+    ],
+)
+def test_a_poison_entry_fails_alone(dsn: str, poison: bytes) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        entries: list[bytes | Entry] = [finished() for _ in range(30)]
+        entries[17] = poison
+        results = await asyncio.gather(*map(writer.append, entries), return_exceptions=True)
+        assert isinstance(results.pop(17), EntryRefused)
+        assert results == list(range(29))
+        assert await db.fetchval("audit_size") == 29
+        assert await writer.append(finished()) == 29
+
+    with_ledger(dsn, scenario)
+
+
+def test_an_entry_id_is_stored_once(dsn: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        entry = finished()
+        assert await writer.append(entry) == 0
+        with pytest.raises(EntryRefused, match="23505"):
+            await writer.append(entry)
+        assert await db.fetchval("audit_size") == 1
+
+    with_ledger(dsn, scenario)
+
+
+def test_an_oversized_entry_is_refused(dsn: str) -> None:
+    async def scenario(_: Database, writer: Ledger) -> None:
+        with pytest.raises(EntryRefused, match="exceeds"):
+            await writer.append(b" " * 70_000)
+
+    with_ledger(dsn, scenario)
+
+
+def test_a_full_queue_is_overload(dsn: str) -> None:
+    async def scenario() -> None:
+        async with Database(settings_for(dsn)) as db, Ledger(db, queue_limit=4) as writer:
+            callers = [asyncio.create_task(writer.append(finished())) for _ in range(4)]
+            writer.ensure_writable()
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                writer.ensure_writable()
+            with pytest.raises(Overloaded):
+                await writer.append(finished())
+            assert await asyncio.gather(*callers) == [0, 1, 2, 3]
+            writer.ensure_writable()
+
+    run(scenario())
+
+
+def test_a_cancelled_caller_does_not_disturb_its_batch(dsn: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        callers = [asyncio.create_task(writer.append(finished())) for _ in range(20)]
+        await asyncio.sleep(0)
+        for caller in callers[::2]:
+            caller.cancel()
+        results = await asyncio.gather(*callers, return_exceptions=True)
+        assert results[1::2] == list(range(1, 20, 2))
+        assert await db.fetchval("audit_size") == 20
+
+    with_ledger(dsn, scenario)
+
+
+def test_a_lost_connection_is_known_at_once_and_replaced(dsn: str) -> None:
+    async def scenario(_: Database, writer: Ledger) -> None:
+        await execute(dsn, cut(writer))
+        await until(lambda: writer._connection is None)
+        with pytest.raises(StorageUnavailable):
+            writer.ensure_writable()
+        with pytest.raises(StorageUnavailable):
+            await writer.append(finished())
+        await until(lambda: writer._connection is not None, seconds=1)
+        assert await writer.append(finished()) == 0
+
+    with_ledger(dsn, scenario)
+
+
+def test_connections_cut_under_load_lose_and_double_nothing(dsn: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        load = Load(writer, callers=32)
+        for _ in range(6):
+            await asyncio.sleep(0.15)
+            await until(lambda: writer._connection is not None)
+            await execute(dsn, cut(writer))
+        await load.stop()
+        assert len(load.acknowledged) > 100
+        await load.check(db)
+
+    with_ledger(dsn, scenario)
+
+
+class LossyConnection:
+    """A connection that breaks before (or, if `late`, after) the server did what it was asked."""
+
+    def __init__(self, connection: Connection, *, late: bool) -> None:
+        self._connection = connection
+        self._late = late
+
+    async def fetch(self, query: str, *args: object, timeout: float) -> object:  # noqa: ASYNC109 -- asyncpg's
+        if self._late:
+            await self._connection.fetch(query, *args, timeout=timeout)
+        raise ConnectionResetError
+
+    def terminate(self) -> None:
+        self._connection.terminate()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_batch_whose_answer_is_lost_is_looked_up(dsn: str, late: bool) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        assert writer._connection is not None
+        writer._connection = cast("Connection", LossyConnection(writer._connection, late=late))
+        assert await asyncio.gather(*(writer.append(finished()) for _ in range(3))) == [0, 1, 2]
+        assert await db.fetchval("audit_size") == 3
+
+    with_ledger(dsn, scenario)
+
+
+def test_a_first_attempt_that_commits_late_is_not_doubled(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server still works on a batch that the ledger gave up: both attempts wait for one lock."""
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.3)
+
+    async def scenario(db: Database, writer: Ledger) -> None:
+        blocker = await db.connect()
+        block = blocker.transaction()
+        await block.start()
+        await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
+        callers = [asyncio.create_task(writer.append(finished())) for _ in range(5)]
+        await asyncio.sleep(1)
+        await block.rollback()
+        assert sorted(await asyncio.gather(*callers)) == [0, 1, 2, 3, 4]
+        assert await db.fetchval("audit_size") == 5
+        await blocker.close()
+
+    with_ledger(dsn, scenario)
+
+
+def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.6)
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)
+
+    async def scenario(db: Database, writer: Ledger) -> None:
+        blocker = await db.connect()
+        block = blocker.transaction()
+        await block.start()
+        await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
+        begin = time.monotonic()
+        callers = [writer.append(finished()) for _ in range(3)]
+        results = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(result, StorageUnavailable) for result in results)
+        assert time.monotonic() - begin < 2
+        await block.rollback()
+        await blocker.close()
+        await until(lambda: writer._connection is not None and not writer._in_flight)
+        load = Load(writer, callers=2)
+        await asyncio.sleep(0.1)
+        await load.stop()
+        assert load.acknowledged
+
+    with_ledger(dsn, scenario)
+
+
+def test_a_server_killed_under_load_loses_and_doubles_nothing(root: Path) -> None:
+    settings = EmbeddedSettings(home=root)
+
+    async def scenario() -> None:
+        async with Database(settings) as db, Ledger(db) as writer:
+            load = Load(writer, callers=32)
+            for _ in range(2):
+                await asyncio.sleep(0.3)
+                before = len(load.acknowledged)
+                kill_postmaster(settings.postgres_dir)
+                await until(lambda: writer._connection is None)
+                await until(lambda before=before: len(load.acknowledged) > before + 64, seconds=10)  # type: ignore[misc]
+            await load.stop()
+            await load.check(db)
+
+    run(scenario())
+
+
+def test_close_flushes_what_is_queued_and_then_refuses(dsn: str) -> None:
+    async def scenario() -> None:
+        async with Database(settings_for(dsn)) as db:
+            writer = Ledger(db)
+            with pytest.raises(StorageUnavailable):
+                writer.ensure_writable()
+            await writer.start()
+            callers = [asyncio.create_task(writer.append(finished())) for _ in range(600)]
+            await asyncio.sleep(0)
+            await writer.close()
+            await writer.close()
+            assert await asyncio.gather(*callers) == list(range(600))
+            with pytest.raises(StorageUnavailable):
+                await writer.append(finished())
+
+    run(scenario())
+
+
+def test_close_ends_while_the_server_is_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.5)
+
+    async def scenario() -> None:
+        postgres = EmbeddedPostgres(root / "postgres")
+        async with Database(settings_for(await postgres.start())) as db, Ledger(db) as writer:
+            await execute(postgres.dsn, "ALTER TABLE audit.log_head RENAME TO away")
+            caller = asyncio.create_task(writer.append(finished()))
+            await asyncio.sleep(0.05)
+            await postgres.stop()
+            with pytest.raises(StorageUnavailable):
+                await caller
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit.entry SET actor = 'somebody else'",
+        "DELETE FROM audit.entry",
+        "DELETE FROM audit.entry WHERE false",
+        "TRUNCATE audit.entry",
+        "UPDATE audit.log_head SET size = size - 1",
+        "UPDATE audit.log_head SET size = size",
+        "DELETE FROM audit.log_head",
+        "TRUNCATE audit.log_head",
+        "INSERT INTO audit.log_head (only_row, size) VALUES (false, 0)",
+    ],
+)
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_the_log_refuses_any_change_but_growth(dsn: str, change: str, role: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        await writer.append(finished())
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"append-only|only grows"):
+            await execute(dsn, f"SET session_replication_role = {role}", change)
+        assert len(await stored(db)) == 1
+
+    with_ledger(dsn, scenario)

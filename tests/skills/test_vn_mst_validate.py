@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stdnum.vn import mst as oracle
+
+from tests.support.toolchain import ROOT, Answer, Guest
+
+FIXTURES = {
+    fixture["id"]: fixture
+    for fixture in json.loads(
+        (ROOT / "skills/cyberskill-vn/vn-mst-validate/fixtures/cases.json").read_text(encoding="utf-8")
+    )
+}
+ORACLE_CASES = 3_000
+DIGITS = "0123456789"
+
+Both = Callable[[str], Answer]
+
+property_test = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def ask_reference(reference: ModuleType, text: str) -> Answer:
+    try:
+        return Answer(ok=True, text=reference.run(text))
+    except reference.InputInvalidError as error:
+        return Answer(ok=False, text=str(error))
+
+
+@pytest.fixture
+def both(reference: ModuleType, guest: Guest) -> Both:
+    """Ask the reference and the component, which must agree to the byte."""
+
+    def ask(text: str) -> Answer:
+        expected = ask_reference(reference, text)
+        assert guest.call(text) == expected
+        return expected
+
+    return ask
+
+
+def request(mst: object, **fields: object) -> str:
+    return json.dumps({"mst": mst, **fields})
+
+
+def output(both: Both, mst: str, **fields: object) -> dict[str, Any]:
+    answer = both(request(mst, **fields))
+    assert answer.ok, answer.text
+    parsed: dict[str, Any] = json.loads(answer.text)
+    return parsed
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def run_script(script: Path, text: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-I", script], input=text, capture_output=True, check=False)
+
+
+class TestFixtures:
+    def test_there_are_enough_and_each_has_its_own_name(self) -> None:
+        names = [fixture["name"] for fixture in FIXTURES.values()]
+        assert len(names) >= 20
+        assert len(set(names)) == len(names)
+
+    @pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+    def test_reference_and_component_give_the_expected_bytes(
+        self, both: Both, fixture: dict[str, Any]
+    ) -> None:
+        text = fixture["input_text"] if "input_text" in fixture else compact(fixture["input"])
+        if "error" in fixture:
+            assert both(text) == Answer(ok=False, text=fixture["error"])
+        else:
+            assert both(text) == Answer(ok=True, text=compact(fixture["output"]))
+
+
+class TestScript:
+    @pytest.mark.parametrize("fixture_id", ["quickstart", "full-width-digits", "all-zero"])
+    def test_prints_the_answer_and_nothing_else(self, script: Path, fixture_id: str) -> None:
+        fixture = FIXTURES[fixture_id]
+        done = run_script(script, compact(fixture["input"]).encode())
+        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, compact(fixture["output"]), b"")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (b'{"mst":1}', 'the field "mst" must be a string, because a number loses its leading zeros'),
+            (b'{"mst":"\xff"}', "the input is not valid JSON"),
+            (b'{"mst":"\xed\xa0\x80"}', "the input is not valid JSON"),
+            (b" " * 1_000_000, "the input has more than 4096 characters"),
+            (b" " * 4097, "the input has more than 4096 characters"),
+        ],
+        ids=["number", "not-utf-8", "surrogate-in-utf-8", "a-megabyte", "one-too-many"],
+    )
+    def test_reports_a_bad_input_and_exits_with_1(self, script: Path, text: bytes, message: str) -> None:
+        done = run_script(script, text)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.decode() == f"input_invalid: {message}\n"
+
+    def test_is_python_3_9(self, script: Path) -> None:
+        ast.parse(script.read_text(encoding="utf-8"), feature_version=(3, 9))
+
+
+class TestQuickstart:
+    def test_starts_with_what_the_documentation_prints(self, both: Both) -> None:
+        answer = both('{"mst":"0123456789-001"}')
+        assert answer.text.startswith('{"ok":true,"format":"13-digit-branch","checksum_ok":false,')
+        assert both('{"mst":"0100109106"}').text.startswith('{"ok":true,"format":"10-digit",')
+
+    def test_strict_turns_the_warning_into_a_refusal(self, both: Both) -> None:
+        lenient = output(both, "0123456789-001")
+        strict = output(both, "0123456789-001", strict=True)
+        assert (strict.pop("ok"), strict.pop("reason")) == (False, "check_digit_mismatch")
+        del lenient["ok"], strict["message"]
+        assert strict == lenient
+
+
+class TestDocumentation:
+    def test_examples_are_the_start_of_real_answers(self, both: Both, skill_directory: Path) -> None:
+        text = (skill_directory / "SKILL.md").read_text(encoding="utf-8")
+        examples = re.findall(r"`(\{\"mst\".*?\})`.*?```json\n(\{.*?)\}\n```", text, re.DOTALL)
+        assert len(examples) == 3
+        for given_input, start in examples:
+            assert both(given_input).text.startswith(start + ",")
+
+    def test_every_reason_and_field_is_described(self, reference: ModuleType, skill_directory: Path) -> None:
+        text = (skill_directory / "SKILL.md").read_text(encoding="utf-8")
+        fields = {*json.loads(reference.run(request("0100109107", strict=True)))}
+        for word in fields | {*reference.REASONS}:
+            assert f"| `{word}` |" in text
+
+    def test_vectors_of_the_reference_hold(self, both: Both, skill_directory: Path) -> None:
+        text = (skill_directory / "references" / "tax-code-format.md").read_text(encoding="utf-8")
+        table = text.partition("## Vectors")[2].partition("## Law")[0]
+        rows = re.findall(r"^\| ([\d, -]+\d) \| (\S+) \| (\w*)", table, re.MULTILINE)
+        assert len(rows) == 4
+        for codes, form, digit in rows:
+            for code in codes.split(", "):
+                answer = output(both, code)
+                assert answer["format"] == (None if form == "none" else form.strip("`"))
+                assert answer.get("checksum_ok") is {"right": True, "wrong": False}.get(digit)
+
+
+class TestOracle:
+    """python-stdnum, an independent implementation of the same rules."""
+
+    def test_agrees_on_generated_codes(self, both: Both) -> None:
+        choice = random.Random(20261120)  # noqa: S311
+        valid = 0
+        for number in range(ORACLE_CASES):
+            digits = "".join(choice.choices(DIGITS, k=9))
+            if number % 50 == 0:
+                digits = digits[:2] + "0" * 7
+            # Every other code gets the check digit that is due, where there is one.
+            due = oracle.calc_check_digit(digits)
+            last = due if number % 2 and len(due) == 1 else choice.choice(DIGITS)
+            branch = choice.choice(["", "", "001", "-001", "-000", "-999", f"-{choice.randrange(1000):03}"])
+            code = digits + last + branch
+            answer = output(both, code)
+            assert (answer["ok"] and answer["checksum_ok"]) == oracle.is_valid(code), code
+            valid += oracle.is_valid(code)
+        assert valid > ORACLE_CASES // 4
+
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            ("0100-109106", "misplaced_hyphen"),
+            ("0100109106--001", "misplaced_hyphen"),
+            ("01.00.109.106", "unexpected_character"),
+            ("0100 109106", "unexpected_character"),
+            ("0100109106\u2010001", "unexpected_character"),
+        ],
+    )
+    def test_is_wrong_about_separators(self, both: Both, code: str, reason: str) -> None:
+        assert oracle.is_valid(code)
+        assert output(both, code)["reason"] == reason
+
+    def test_does_not_know_the_personal_id(self, both: Both) -> None:
+        assert not oracle.is_valid("079203012345")
+        assert output(both, "079203012345")["format"] == "12-digit-personal-id"
+
+
+# Text in which digits, hyphens, blanks and their look-alikes are frequent enough to come near a tax code.
+NOISY_DIGITS = st.text(
+    st.one_of(
+        st.sampled_from(DIGITS),
+        st.sampled_from("-- \t\n\u00a0\u2010\u2013\uff10\uff11\u0661\u0301\U0001d7ce\x00"),
+        st.characters(codec="utf-8"),
+    ),
+    max_size=20,
+)
+NEAR_CODES = st.from_regex(r"[ \t]{0,2}[0-9]{9,13}-?[0-9]{0,3}[ \n]{0,2}", fullmatch=True)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+# Pieces of JSON in any order: most are broken in a way in which parsers might differ.
+JSON_PIECES = st.lists(
+    st.sampled_from(
+        [
+            *'{}[]:,"\\/ \t\n\r\v\f\x00\x1f\x7f-+.eE01',
+            *("\ufeff", "\u00a0", "\u2028", "NaN", "Infinity", "true", "false", "null", "True"),
+            *("//", "/*", "*/", "#", "'", "1e999", "01", "-0", "0x1", "1_0", "1n", '"__proto__"'),
+            *('"mst"', '"strict"', '"0100109106"', '"\\u0030"', '"\\ud800"', '"\\x30"', '"\\u{30}"'),
+            *('{"mst":', '{"mst":"0100109106"', ',"strict":true}'),
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+class TestParity:
+    @property_test
+    @given(text=st.text(st.characters(codec="utf-8")))
+    def test_on_any_text(self, both: Both, text: str) -> None:
+        both(text)
+
+    @property_test
+    @given(text=JSON_PIECES)
+    def test_on_pieces_of_json(self, both: Both, text: str) -> None:
+        both(text)
+
+    @property_test
+    @given(mst=NOISY_DIGITS, strict=st.booleans())
+    def test_on_digits_with_noise(self, both: Both, mst: str, strict: bool) -> None:
+        answer = output(both, mst, strict=strict)
+        assert answer["ok"] is (answer["format"] is not None and "reason" not in answer)
+
+    @property_test
+    @given(mst=NEAR_CODES, strict=st.booleans())
+    def test_on_codes_and_near_misses(self, both: Both, mst: str, strict: bool) -> None:
+        answer = output(both, mst, strict=strict)
+        if answer["format"]:
+            # What is recognised stays so in its normal form, with the same verdict.
+            assert output(both, answer["normalized"], strict=strict) == answer
+
+    @property_test
+    @given(mst=JSON_VALUES, strict=JSON_VALUES)
+    def test_on_json_values(self, both: Both, mst: object, strict: object) -> None:
+        answer = both(request(mst, strict=strict))
+        assert answer.ok or answer.text.startswith("input_invalid: ")
+
+    @pytest.mark.parametrize(
+        ("text", "refused"),
+        [
+            ('{"mst":"' + "\U0001d7ce" * 4086 + '"}', False),
+            ('{"mst":"' + "\U0001d7ce" * 4087 + '"}', True),
+            ("\U0001d7ce" * 4096 + "1", True),
+            ("[" * 1_000_000, True),
+            ("\\" * 4096, False),
+        ],
+        ids=["longest", "one-too-many", "one-too-many-of-wide", "a-megabyte", "backslashes"],
+    )
+    def test_at_the_bounds(self, both: Both, text: str, refused: bool) -> None:
+        assert ("has more than 4096 characters" in both(text).text) is refused
+
+
+def test_component_imports_nothing(guest: Guest) -> None:
+    assert guest.imports() == {}
