@@ -8,11 +8,14 @@ nothing else: no file, no network, no secret, bounded memory and time. `Compiler
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 
 from subgraph.errors import ExecutionFailed, SourceInvalid
+from subgraph.execution.child import child_command
 from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
+from subgraph.execution.lifetime import die_with
 
 COMPONENT_LIMIT = 64 * 1024 * 1024
 """Bound of a component, in bytes; the interpreters that components carry take up to 20 MiB."""
@@ -43,14 +46,15 @@ class Compiler:
             raise SourceInvalid(f"the component is over {COMPONENT_LIMIT} bytes")
         async with self._slots:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "subgraph.execution.compilation",
-                "landlock" if self._landlock else "no-landlock",
+                *child_command(
+                    "subgraph.execution.compilation", "landlock" if self._landlock else "no-landlock"
+                ),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={},
                 start_new_session=True,
-            )  # fmt: skip
+            )
             try:
                 async with asyncio.timeout(TIME_LIMIT_SECONDS):
                     output, errors = await process.communicate(component)
@@ -71,6 +75,7 @@ class Compiler:
 
 def main() -> None:
     """Read a component from stdin, write its machine code to stdout; the exit code tells the outcome."""
+    die_with(os.getppid())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CPU, (2 * TIME_LIMIT_SECONDS, 2 * TIME_LIMIT_SECONDS))

@@ -196,10 +196,7 @@ class WorkerPool:
             try:
                 worker = await self._fork_worker()
             except (ExecutionFailed, OSError, WorkerGone, ZygoteGone) as error:
-                logger.error("a worker could not be started: %s", error)
-                # A zygote that dies takes one attempt with it; the next one revives it.
-                if attempt > 0 or isinstance(error, ExecutionFailed):
-                    self._note_failure(error)
+                self._note_failure(error, attempt)
                 await asyncio.sleep(pause)
                 continue
             self._failure = None
@@ -227,7 +224,10 @@ class WorkerPool:
             self._zygote.kill()  # one that lacks a component must not be taken for whole
             raise
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception, attempt: int) -> None:
+        logger.error("a worker could not be started: %s", error)
+        if attempt == 0 and not isinstance(error, ExecutionFailed):
+            return  # a zygote that dies takes one attempt with it; the next one revives it
         if isinstance(error, ExecutionFailed):
             self._failure = error
         else:

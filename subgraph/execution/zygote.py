@@ -19,11 +19,10 @@ import traceback
 from typing import NoReturn
 
 from subgraph.execution import worker
-from subgraph.execution.confinement.syscalls import prctl
 from subgraph.execution.engine import ComponentError, SkillEngine
+from subgraph.execution.lifetime import die_with
 from subgraph.execution.protocol import ProtocolError, decode, encode, receive_with_descriptors
 
-_PR_SET_PDEATHSIG = 1
 _OOM_SCORE_WORKER = "1000"  # when memory runs out, a worker goes before anything else
 _FIRST_DESCRIPTOR, _DESCRIPTORS_END = 3, 1 << 20  # beside the standard streams
 
@@ -32,7 +31,7 @@ def main() -> None:
     """Serve the control socket given by descriptor in argv[1]; argv[2] says whether Landlock is there."""
     control = socket.socket(fileno=int(sys.argv[1]))
     landlock = sys.argv[2] == "landlock"
-    _die_with(os.getppid())
+    die_with(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     engine = SkillEngine()
     gc.collect()
@@ -87,7 +86,7 @@ def _become_worker(zygote: int, descriptor: int, engine: SkillEngine, *, landloc
     """Run the forked child, which must never return into the zygote's loop."""
     status = 1
     try:
-        _die_with(zygote)
+        die_with(zygote)
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write(_OOM_SCORE_WORKER)
         os.closerange(_FIRST_DESCRIPTOR, descriptor)
@@ -100,13 +99,6 @@ def _become_worker(zygote: int, descriptor: int, engine: SkillEngine, *, landloc
     finally:
         # Not sys.exit: the zygote's exit handlers and buffers are not this process's to run.
         os._exit(status)
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, whatever the reason."""
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _reap() -> None:

@@ -7,9 +7,9 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 
 from subgraph.errors import ExecutionFailed
+from subgraph.execution.child import child_command
 from subgraph.execution.protocol import (
     CONTROL_FRAME_LIMIT,
     ProtocolError,
@@ -58,16 +58,17 @@ class ZygoteProcess:
         with theirs:
             # By exec and with an empty environment: it must not hold what the service knows.
             self._process = subprocess.Popen(
-                [
-                    sys.executable, "-I", "-m", "subgraph.execution.zygote",
-                    str(theirs.fileno()), "landlock" if self._landlock else "no-landlock",
-                ],
+                child_command(
+                    "subgraph.execution.zygote",
+                    str(theirs.fileno()),
+                    "landlock" if self._landlock else "no-landlock",
+                ),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={},
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     async def load(self, key: str, machine_code: bytes) -> None:
         """Load a component. Raises `ExecutionFailed` when it cannot be, and `ZygoteGone`."""

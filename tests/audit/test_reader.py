@@ -13,9 +13,10 @@ def test_an_invocation_is_found_by_its_id(dsn: str) -> None:
     async def scenario() -> None:
         async with Database(settings_for(dsn)) as db, Ledger(db) as ledger:
             entry = finished()
+            identifier = uuid.UUID(entry.invocation_id)
             await ledger.append(entry)
-            assert await find_invocation(db, uuid.UUID(entry.invocation_id)) == entry
-            assert await find_invocation(db, uuid.uuid4()) is None
+            assert await find_invocations(db, [identifier, uuid.uuid4()]) == {identifier: entry}
+            assert await find_invocations(db, []) == {}
 
     run(scenario())
 

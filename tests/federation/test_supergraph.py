@@ -72,7 +72,7 @@ def test_neighbours_invocation_is_resolved_by_the_service(query: Query, invocati
     assert "errors" not in answer, answer
     last_run = answer["data"]["project"]["lastRun"]
     assert last_run["invocationId"] == invocation["invocationId"]
-    assert last_run["result"] == invocation["result"]
+    assert last_run["result"] is None  # the ledger keeps a hash of it
     assert last_run["startedAt"] <= last_run["endedAt"]
 
 

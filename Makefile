@@ -1,0 +1,74 @@
+# Everything a newcomer needs: `make serve`, `make test`. Both do their own set-up, once.
+
+PYTHON ?= python3
+PORT ?= 8000
+
+VENV := .venv
+BIN := $(VENV)/bin
+SKILLS := skills/cyberskill-vn/vn-mst-validate
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test bench check lint format schema lock build campaign clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/runtime.stamp build ## Serve on PORT (8000); prints where once it is ready
+	@CYBEROS_PORT=$(PORT) exec $(BIN)/python -m subgraph
+
+test: lint $(VENV)/development.stamp build ## Check the code and run every test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/development.stamp build ## Measure everything that SPECIFICATION.md quotes
+	$(BIN)/python -m benchmarks
+
+campaign: $(VENV)/development.stamp build ## Run the long failure campaigns
+	$(BIN)/python -m benchmarks.campaign
+
+lint: $(VENV)/development.stamp ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/development.stamp ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/runtime.stamp ## Print schema/schema.graphql from the code
+	$(BIN)/python -m subgraph.api.schema > schema/schema.graphql
+
+build: toolchain/node_modules/.package-lock.json ## Build GraphiQL and the skills
+	@node web/graphiql/build.mjs
+	@node toolchain/build.mjs $(SKILLS)
+
+lock: $(VENV)/development.stamp ## Pin the newest dependencies that pyproject.toml admits
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --output-file requirements-dev.lock
+
+clean: ## Remove everything that was built or installed here
+	rm -rf $(VENV) build subgraph/api/static skills/*/*/dist
+	find . -name node_modules -type d -prune -exec rm -rf {} +
+
+toolchain/node_modules/.package-lock.json: toolchain/package-lock.json
+	npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..."; exit 1; }
+	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed: it builds GraphiQL and the skills"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The checkout is used in place: a line in the environment names it.
+$(VENV)/runtime.stamp: requirements.lock | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "subgraph.pth").write_text("$(CURDIR)\n")'
+	@touch $@
+
+$(VENV)/development.stamp: requirements-dev.lock $(VENV)/runtime.stamp
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
