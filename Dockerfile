@@ -41,7 +41,7 @@ COPY --from=skills /build/skills skills
 COPY subgraph subgraph
 COPY --from=page /build/subgraph/api/static subgraph/api/static
 # Byte code is made here: the root file system is read-only where this runs.
-RUN python -m compileall -q subgraph
+RUN python -m compileall -q subgraph /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

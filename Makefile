@@ -10,7 +10,7 @@ SKILLS := skills/cyberskill-vn/vn-mst-validate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check lint format schema lock build campaign clean
+.PHONY: help serve test bench campaign psql lint format schema lock build clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ bench: $(VENV)/development.stamp build ## Measure everything that SPECIFICATION.
 
 campaign: $(VENV)/development.stamp build ## Run the long failure campaigns
 	$(BIN)/python -m benchmarks.campaign
+
+psql: $(VENV)/runtime.stamp ## Open a shell on the database: make psql ARGS='-c "SELECT ..."'
+	@$(BIN)/python -m subgraph.storage.psql $(ARGS)
 
 lint: $(VENV)/development.stamp ## Check style and types
 	$(BIN)/ruff check .

@@ -1,0 +1,137 @@
+"""The documentation is held to the code: whatever a user can set, meet or type stands in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from subgraph import __version__, errors
+from subgraph.execution.confinement.attempts import ATTEMPTS
+from subgraph.execution.limits import ExitCode
+from subgraph.principal import Scope
+from subgraph.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def first_column(text: str, pattern: str) -> set[str]:
+    return set(re.findall(rf"^\| `({pattern})` \|", text, re.MULTILINE))
+
+
+def error_classes() -> list[type[errors.SubgraphError]]:
+    classes = (value for value in vars(errors).values() if isinstance(value, type))
+    return [value for value in classes if issubclass(value, errors.SubgraphError)]
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    settings = {f"CYBEROS_{name.upper()}" for name in Settings.model_fields}
+    assert first_column(page("docs/settings.md"), r"CYBEROS_\w+") == settings
+
+
+def test_documented_defaults_are_those_of_the_code() -> None:
+    documented = dict(
+        re.findall(r"^\| `(CYBEROS_\w+)` \| `([^`]+)` \|", page("docs/settings.md"), re.MULTILINE)
+    )
+    for name, default in documented.items():
+        actual = Settings.model_fields[name.removeprefix("CYBEROS_").lower()].default
+        assert str(actual).lower() == default.lower(), name
+
+
+def test_every_scope_is_documented() -> None:
+    assert first_column(page("docs/settings.md"), r"\w+:\w+") == {scope.value for scope in Scope}
+
+
+def test_every_error_code_is_documented() -> None:
+    codes = {error.code for error in error_classes()} - {"LIMIT_EXCEEDED"}
+    assert first_column(page("docs/errors.md"), r"[A-Z_]+") == codes
+
+
+def test_every_exit_code_is_documented() -> None:
+    table = set(map(int, re.findall(r"^\| (\d+) \|", page("docs/errors.md"), re.MULTILINE)))
+    assert table == set(ExitCode)
+
+
+@pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.__name__)
+def test_every_error_says_something_by_default(error: type[errors.SubgraphError]) -> None:
+    message = error().message
+    assert message
+    assert message[-1] in ".;`" or message.endswith(("again", "grant again")), message
+
+
+def test_every_forbidden_act_is_documented() -> None:
+    text = page("docs/security.md")
+    documented = {
+        "open a file": "open, write or list a file",
+        "write a file": "open, write or list a file",
+        "execute a program": "execute a program",
+        "connect by TCP": "connect or listen by TCP",
+        "listen on TCP": "connect or listen by TCP",
+        "send by UDP": "send by UDP",
+        "make a UNIX socket": "make a UNIX socket",
+        "fork": "fork",
+        "trace a process": "trace or signal another process",
+        "signal a process": "trace or signal another process",
+        "signal by a descriptor": "trace or signal another process",
+        "use io_uring": "use io_uring",
+        "load BPF": "load BPF",
+        "make memory executable": "make memory executable",
+    }
+    assert set(documented) == set(ATTEMPTS)
+    for row in documented.values():
+        assert f"| {row} |" in text
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_named_make_targets_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", page("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)", path.read_text(encoding="utf-8")))
+    assert named <= targets
+
+
+def test_every_make_target_is_described() -> None:
+    makefile = page("Makefile")
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert phony is not None
+    described = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    assert set(phony[1].split()) == described
+
+
+def test_changelog_tells_of_this_version() -> None:
+    assert f"## {__version__}" in page("CHANGELOG.md")
+
+
+def test_request_in_the_readme_answers_as_it_shows(service_url: str) -> None:
+    shown = re.search(r"-d '(\{.*?\})'\n(\{.*?…)", page("README.md"), re.DOTALL)
+    assert shown is not None
+    # As a shell passes it on: the line break inside quotes stays, which JSON forbids only inside text.
+    answer = httpx.post(
+        f"{service_url}/graphql", content=shown[1], headers={"content-type": "application/json"}
+    )
+    assert answer.text.startswith(shown[2].removesuffix("…"))
+
+
+def test_operations_in_the_readme_fit_the_schema(service_url: str) -> None:
+    block = re.search(r"```graphql\n(.*?)```", page("README.md"), re.DOTALL)
+    assert block is not None
+    operations = block[1].strip().splitlines()
+    assert len(operations) == 4
+    for operation in operations[:3]:  # the last one would withdraw the skill for the tests after this
+        answer = httpx.post(f"{service_url}/graphql", json={"query": operation}).json()
+        assert "errors" not in answer, json.dumps(answer)
+    assert operations[3].startswith("mutation { revokeSkill(")
