@@ -73,6 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # with SO_REUSEADDR two could bind the same port, but one alone can listen
     except OSError as error:
         listener.close()
         raise OSError(f"{host}:{port}: {error.strerror}") from error

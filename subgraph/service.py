@@ -13,7 +13,7 @@ from uuid import UUID
 from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocations
 from subgraph.capabilities import Authority, Broker, Grant, Revocation, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot
-from subgraph.errors import ExecutionFailed, SubgraphError
+from subgraph.errors import ExecutionFailed, InputInvalid, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.invocation import Invocation, InvocationRequest, encode_input
@@ -26,6 +26,7 @@ from subgraph.settings import Settings
 from subgraph.storage import Database
 
 _PING_SECONDS = 2.0
+_NOTE_LIMIT = 2000  # characters, as many as the audit trail keeps of it
 _REQUESTED_LIMIT = 64  # capabilities in one request; the vocabulary has eight names
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,9 @@ class Service:
     ) -> Invocation:
         """Run a skill (`skill:invoke`); see `Invoker.invoke` and `encode_input` for what is refused."""
         principal.require(Scope.INVOKE)
-        requested = tuple(map(parse_capability, capabilities[:_REQUESTED_LIMIT]))
+        if len(capabilities) > _REQUESTED_LIMIT:
+            raise InputInvalid(f"more than {_REQUESTED_LIMIT} capabilities in one request")
+        requested = tuple(map(parse_capability, capabilities))
         input_ = encode_input(value, self.settings.input_limit_bytes)
         return await self._invoker.invoke(InvocationRequest(name, input_, principal.actor, requested))
 
@@ -158,8 +161,12 @@ class Service:
         )
 
     async def revoke(self, principal: Principal, name: str, note: str | None) -> SkillHeader:
-        """Withdraw a skill (`skill:grant`): from now on every call of it is refused."""
+        """Withdraw a skill (`skill:grant`): from now on every call of it is refused.
+
+        Raises `InputInvalid` for a note that cannot be kept as it is.
+        """
         principal.require(Scope.GRANT)
+        _check_note(note or "")
         header = self._catalog.get(name)
         try:
             content_hash = (await self._catalog.activate(name)).content_hash
@@ -175,6 +182,15 @@ class Service:
         self._authority.ensure_current()
         if self._pool.ready == 0:
             raise self._pool.failure or ExecutionFailed("no worker process is ready yet")
+
+
+def _check_note(note: str) -> None:
+    try:
+        note.encode()
+    except UnicodeEncodeError:
+        raise InputInvalid("the note holds half of a surrogate pair, which no UTF-8 text can") from None
+    if "\0" in note or len(note) > _NOTE_LIMIT:
+        raise InputInvalid(f"the note must have at most {_NOTE_LIMIT} characters, none of them U+0000")
 
 
 def _roots(settings: Settings) -> list[SkillRoot]:

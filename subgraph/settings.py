@@ -51,9 +51,13 @@ class Settings(BaseSettings):
         default=None, description="Address of the JSON Web Key Set that signs bearer tokens."
     )
     jwt_audience: str | None = Field(
-        default=None, description="Audience (`aud`) that a token must name; required with authentication."
+        default=None,
+        min_length=1,
+        description="Audience (`aud`) that a token must name; required with authentication.",
     )
-    jwt_issuer: str | None = Field(default=None, description="Issuer (`iss`) that a token must name.")
+    jwt_issuer: str | None = Field(
+        default=None, min_length=1, description="Issuer (`iss`) that a token must name."
+    )
     introspection: bool = Field(
         default=True, description="Whether GraphQL introspection and GraphiQL are served."
     )

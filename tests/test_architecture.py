@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "subgraph"
 
 FLOORS = [
-    {"errors", "settings"},
+    {"errors", "settings", "single_flight"},
     {"principal", "storage"},
     {"audit"},
     {"catalog"},

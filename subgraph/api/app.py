@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from subgraph.api.schema import build_schema
 from subgraph.errors import SubgraphError
 from subgraph.service import Service
 from subgraph.settings import LOOPBACK_HOSTS, Settings
+
+_HOST = re.compile(r"(?:\[(?P<bracketed>[^\]]+)\]|(?P<plain>[^:\[\]]+))(?::\d*)?")
 
 
 def build_app(settings: Settings) -> Starlette:
@@ -87,7 +90,6 @@ def _host(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"host":
             host = value.decode("latin-1").strip().lower()
-            if host.startswith("["):
-                return str(host[1:].partition("]")[0])
-            return str(host.partition(":")[0])
+            found = _HOST.fullmatch(host)
+            return "" if found is None else found["bracketed"] or found["plain"]
     return ""

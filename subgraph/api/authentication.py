@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from subgraph.errors import StorageUnavailable, Unauthenticated
 from subgraph.principal import LOCAL_OPERATOR, Principal
 from subgraph.settings import Settings
 
 _SYMMETRIC = ["HS256", "HS384", "HS512"]
-_ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"]
+_ASYMMETRIC: Mapping[type, list[str]] = {
+    RSAPublicKey: ["RS256", "RS384", "RS512", "PS256"],
+    EllipticCurvePublicKey: ["ES256", "ES384", "ES512"],
+    Ed25519PublicKey: ["EdDSA"],
+}
+_KEY_SET_ALGORITHMS = [name for names in _ASYMMETRIC.values() for name in names]
 _SECRET_BYTES = 32  # RFC 7518, section 3.2: a key as long as the hash
 
 _LEEWAY_SECONDS = 30  # between the clocks of two machines
 _KEY_SET_SECONDS = 5.0
-_ACTOR_LENGTH = 200
+_ACTOR_LENGTH = 255  # OpenID Connect Core, section 2: the bound of `sub`
+_TOKEN_LENGTH = 16 * 1024  # twice what other servers take for all headers together
 
 
 class KeySetUnavailable(StorageUnavailable):
@@ -31,16 +42,16 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
-        self._find_key: Callable[[str], tuple[Any, list[str]]] | None = None
+        self._key_set: jwt.PyJWKClient | None = None
+        self._key: tuple[Any, list[str]] = ("", [])
+        self._required = settings.authenticated
         if settings.jwks_url is not None:
-            key_set = jwt.PyJWKClient(settings.jwks_url, timeout=_KEY_SET_SECONDS)
-            self._find_key = lambda token: (key_set.get_signing_key_from_jwt(token).key, _ASYMMETRIC)
+            try:
+                self._key_set = jwt.PyJWKClient(settings.jwks_url, timeout=_KEY_SET_SECONDS)
+            except jwt.PyJWKClientError as error:
+                raise ValueError("CYBEROS_JWKS_URL must be an address of http or https") from error
         elif settings.jwt_key is not None:
-            key = settings.jwt_key.get_secret_value()
-            algorithms = _ASYMMETRIC if key.lstrip().startswith("-----BEGIN") else _SYMMETRIC
-            if algorithms is _SYMMETRIC and len(key.encode()) < _SECRET_BYTES:
-                raise ValueError(f"CYBEROS_JWT_KEY needs at least {_SECRET_BYTES} bytes")
-            self._find_key = lambda _: (key, algorithms)
+            self._key = _read_key(settings.jwt_key.get_secret_value())
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Return the caller that an `Authorization` header names.
@@ -48,17 +59,18 @@ class Authenticator:
         Raises `Unauthenticated` for a token that is missing, malformed, expired, for another audience or
         signed by somebody else, and `KeySetUnavailable`.
         """
-        find_key = self._find_key
-        if find_key is None:
+        if not self._required:
             return LOCAL_OPERATOR
         scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
+        if len(token) > _TOKEN_LENGTH:
+            raise Unauthenticated(f"the bearer token is over {_TOKEN_LENGTH} bytes")
         try:
-            # A key set may have to be fetched, which blocks.
-            key, algorithms = await asyncio.to_thread(find_key, token.strip())
+            key, algorithms = await self._find_key(token)
             claims = jwt.decode(
-                token.strip(),
+                token,
                 key,
                 algorithms=algorithms,
                 audience=self._audience,
@@ -70,7 +82,40 @@ class Authenticator:
             raise KeySetUnavailable from error
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"the bearer token is not accepted: {_reason(error)}") from error
-        return Principal(str(claims["sub"])[:_ACTOR_LENGTH], _scopes(claims))
+        return Principal(_actor(claims["sub"]), _scopes(claims))
+
+    async def _find_key(self, token: str) -> tuple[Any, list[str]]:
+        if self._key_set is None:
+            return self._key
+        try:
+            # It may have to be fetched, which blocks. Each of its keys is for one algorithm.
+            key = await asyncio.to_thread(self._key_set.get_signing_key_from_jwt, token)
+        except (OSError, ValueError) as error:
+            raise KeySetUnavailable from error  # the connection broke off, or what came is not JSON
+        return key, _KEY_SET_ALGORITHMS
+
+
+def _read_key(key: str) -> tuple[Any, list[str]]:
+    """Read a secret or a public key, and tell what algorithms go with it. Raises `ValueError`."""
+    if not key.lstrip().startswith("-----BEGIN"):
+        if len(key.encode()) < _SECRET_BYTES:
+            raise ValueError(f"CYBEROS_JWT_KEY needs at least {_SECRET_BYTES} bytes")
+        return key, _SYMMETRIC
+    try:
+        public_key = load_pem_public_key(key.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("CYBEROS_JWT_KEY is not a public key in PEM") from error
+    for kind, algorithms in _ASYMMETRIC.items():
+        if isinstance(public_key, kind):
+            return public_key, algorithms
+    raise ValueError("CYBEROS_JWT_KEY must be an RSA, EC or Ed25519 key")
+
+
+def _actor(subject: str) -> str:
+    """Check that the audit trail can keep the name as it is: cut off, two could become one."""
+    if not subject.strip() or not subject.isprintable() or len(subject) > _ACTOR_LENGTH:
+        raise Unauthenticated("the bearer token is not accepted: its sub cannot be recorded")
+    return subject
 
 
 def _reason(error: jwt.PyJWTError) -> str:

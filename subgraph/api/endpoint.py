@@ -10,6 +10,7 @@ import orjson
 from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -60,8 +61,9 @@ class GraphQLEndpoint:
             return graphiql_response(request)
         media_type = _response_type(request)
         try:
-            parameters = await self._parameters(request)
+            # First, so that a stranger has nothing buffered or parsed.
             principal = await self._authenticator.authenticate(request.headers.get("authorization"))
+            parameters = await self._parameters(request)
         except _BadRequest as error:
             body = {"errors": [_error(error.message, "BAD_REQUEST")]}
             return _response(body, media_type, error.status, error.headers)
@@ -77,9 +79,10 @@ class GraphQLEndpoint:
                 context_value=Context(self._service, principal),
                 allowed_operation_types=_OPERATIONS,
             )
-        except RecursionError:
-            body = {"errors": [_error("the document is nested too deeply", "BAD_REQUEST")]}
-            return _response(body, media_type, 400)
+        except CannotGetOperationTypeError:
+            result = _refused("the document has no such operation")
+        except InvalidOperationTypeError:
+            result = _refused("subscriptions are not served")
         return self._executed(result, media_type)
 
     async def _parameters(self, request: Request) -> dict[str, Any]:
@@ -96,12 +99,14 @@ class GraphQLEndpoint:
             _refuse(400, "the body is not JSON")
         if not isinstance(parameters, dict):
             _refuse(400, "the body must be a JSON object; batches are not served")
-        if not isinstance(parameters.get("query"), str):
+        if not isinstance(parameters.get("query"), str) or not parameters["query"]:
             _refuse(400, "query must be text")
         if not isinstance(parameters.get("variables"), dict | None):
             _refuse(400, "variables must be an object")
         if not isinstance(parameters.get("operationName"), str | None):
             _refuse(400, "operationName must be text")
+        if not isinstance(parameters.get("extensions"), dict | None):
+            _refuse(400, "extensions must be an object")
         return parameters
 
     async def _body(self, request: Request) -> bytes:
@@ -128,6 +133,10 @@ def _refuse(status: int, message: str, headers: dict[str, str] | None = None) ->
     raise _BadRequest(status, message, headers)
 
 
+def _refused(message: str) -> ExecutionResult:
+    return ExecutionResult(data=None, errors=[GraphQLError(message)])
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -143,8 +152,13 @@ def _response_type(request: Request) -> str:
 def _response(
     body: dict[str, Any], media_type: str, status: int, headers: dict[str, str] | None = None
 ) -> Response:
+    try:
+        content = orjson.dumps(body, default=str)
+    except orjson.JSONEncodeError:
+        # A message quotes half of a surrogate pair, which JSON can escape and UTF-8 cannot hold.
+        content = json.dumps(body, default=str).encode()
     return Response(
-        orjson.dumps(body, default=str),
+        content,
         status_code=status,
         media_type=f"{media_type}; charset=utf-8",
         headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
@@ -164,6 +178,9 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
     if isinstance(original, SubgraphError):
         formatted["message"] = original.message
         formatted["extensions"] = {"code": original.code}
+    elif isinstance(original, RecursionError):
+        formatted["message"] = "the document is nested too deeply"
+        formatted["extensions"] = {"code": "GRAPHQL_VALIDATION_FAILED"}
     elif original is None:
         formatted["extensions"] = {"code": "GRAPHQL_VALIDATION_FAILED"}
     else:

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from graphql import (
     ASTValidationRule,
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    Node,
     OperationDefinitionNode,
     SelectionSetNode,
     ValidationContext,
@@ -46,17 +48,25 @@ class DocumentLimits(ASTValidationRule):
         super().__init__(context)
         self._fragments: dict[str, _Size] = {}
 
-    def enter_operation_definition(self, node: OperationDefinitionNode, *_args: Any) -> None:
-        """Measure an operation."""
-        size = self._measure(node.selection_set)
+    def enter_document(self, document: DocumentNode, *_args: Any) -> None:
+        """Measure every definition. Raises `GraphQLError`, which ends the validation.
+
+        Nothing else is validated then: other rules take time quadratic in the number of fields.
+        """
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                self._check("operation", node, self._measure(node.selection_set))
+            elif isinstance(node, FragmentDefinitionNode):
+                self._check("fragment", node, self._measure_fragment(node.name.value))
+
+    def _check(self, kind: str, node: Node, size: _Size) -> None:
         for what, measured, limit in (
             ("levels", size.depth, DEPTH_LIMIT),
             ("fields", size.fields, FIELDS_LIMIT),
             ("aliases", size.aliases, ALIASES_LIMIT),
         ):
             if measured > limit:
-                message = f"the operation has {measured} {what}; the limit is {limit}"
-                self.report_error(GraphQLError(message, node))
+                raise GraphQLError(f"the {kind} has {measured} {what}; the limit is {limit}", node)
 
     def _measure(self, selections: SelectionSetNode | None) -> _Size:
         depth = fields = aliases = 0

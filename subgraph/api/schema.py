@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import strawberry
-from graphql import ASTValidationRule, GraphQLError, NoSchemaIntrospectionCustomRule
+from graphql import ASTValidationRule, GraphQLError, NoSchemaIntrospectionCustomRule, OperationDefinitionNode
 from strawberry.extensions import (
     AddValidationRules,
     MaxTokensLimiter,
@@ -41,12 +41,28 @@ class Schema(strawberry.federation.Schema):
         """Log nothing here: the endpoint logs what is unexpected, with its traceback."""
 
 
+class OneOperation(SchemaExtension):
+    """Refuses several operations when the request names none; Strawberry would run the first."""
+
+    def on_parse(self) -> Iterator[None]:
+        """Look at what was parsed."""
+        yield
+        context = self.execution_context
+        document = context.graphql_document
+        if document is None or context._provided_operation_name is not None:  # noqa: SLF001 - not public
+            return
+        operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        if len(operations) > 1:
+            raise GraphQLError("the document has several operations: operationName must name one")
+
+
 def build_schema(*, introspection: bool) -> Schema:
     """Build the schema."""
     rules: list[type[ASTValidationRule]] = [DocumentLimits]
     if not introspection:
         rules.append(NoSchemaIntrospectionCustomRule)
     extensions: list[Callable[[], SchemaExtension]] = [
+        OneOperation,
         lambda: MaxTokensLimiter(max_token_count=TOKENS_LIMIT),
         lambda: AddValidationRules(rules),
         lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),

@@ -260,7 +260,7 @@ class Ledger:
         self._pause = min(self._pause * 2, LAST_PAUSE_SECONDS)
         try:
             await self._connect()
-        except StorageUnavailable as error:
+        except (StorageUnavailable, *_FAILURES) as error:  # whatever it is, the next attempt may do better
             log.debug("the ledger is not connected yet: %s", error)
         else:
             log.info("the ledger is connected again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from subgraph.capabilities.grants import Authority, Grant
@@ -72,4 +73,9 @@ class Broker:
 
 
 def _grant_mutation(path: str, capability: Capability) -> str:
-    return f'mutation {{ grantCapability(skillName: "{path}", capability: "{capability}") {{ grantedAt }} }}'
+    arguments = f"skillName: {_quoted(path)}, capability: {_quoted(str(capability))}"
+    return f"mutation {{ grantCapability({arguments}) {{ grantedAt }} }}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

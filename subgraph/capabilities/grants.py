@@ -62,6 +62,7 @@ class Authority:
         self._grants: Mapping[str, Mapping[str, Grant]] = {}
         self._revocations: Mapping[str, Revocation] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._refreshing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self.refresh()
@@ -94,7 +95,7 @@ class Authority:
         return self._revocations.get(skill_path)
 
     async def grant(self, skill_path: str, capability: str, content_hash: str, actor: str) -> Grant:
-        """Record a grant. Raises `StorageUnavailable`, and then nothing is recorded."""
+        """Record a grant. Raises `StorageUnavailable`, and then it may or may not be recorded."""
         entry = CreatedGrant(actor=actor, skill=skill_path, content_hash=content_hash, capability=capability)
         async with self._database.transaction() as transaction:
             await transaction.execute("authority_version_bump")
@@ -104,7 +105,7 @@ class Authority:
         return _grant(_row(row))
 
     async def revoke(self, skill_path: str, note: str, content_hash: str, actor: str) -> Revocation:
-        """Withdraw a skill. Raises `StorageUnavailable`, and then nothing is recorded."""
+        """Withdraw a skill. Raises `StorageUnavailable`, and then it may or may not be recorded."""
         entry = RevokedSkill(actor=actor, skill=skill_path, content_hash=content_hash, note=note)
         async with self._database.transaction() as transaction:
             await transaction.execute("authority_version_bump")
@@ -115,6 +116,11 @@ class Authority:
 
     async def refresh(self) -> None:
         """Read what has changed since the last time. Raises `StorageUnavailable`."""
+        # One at a time: one that began before a change must not end after one that has read it.
+        async with self._refreshing:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         asked_at = time.monotonic()
         version = await self._database.fetchval("authority_version_get")
         if version != self._version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -22,8 +23,9 @@ CAPABILITY_NAMES = frozenset({
 TEXT_LIMIT = 4096
 """Bound of `allowed-tools`, in characters; the standard's fields have at most 1,024."""
 
-# A name, and perhaps a pattern in parentheses, which may hold spaces and commas but no parentheses.
-_TOKEN = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_.:-]*)(?:\((?P<pattern>[^()]*)\))?")
+# A name, and perhaps a pattern in parentheses, which may hold spaces and commas but neither
+# parentheses nor control characters.
+_TOKEN = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_.:-]*)(?:\((?P<pattern>[^()\x00-\x1f\x7f]*)\))?")
 _SEPARATOR = re.compile(r"[\s,]+")
 
 
@@ -42,13 +44,15 @@ class Capability:
         return self.name == other.name and self.pattern in (None, other.pattern)
 
 
+@functools.lru_cache(maxsize=4096)
 def declared_capabilities(allowed_tools: str) -> tuple[Capability, ...]:
     """Read `allowed-tools`: separated by spaces as the standard has it, or by commas as many skills do.
 
-    Text that is no capability is passed over: it declares nothing.
+    Text that is no capability is passed over: it declares nothing. So does all of a text over
+    `TEXT_LIMIT`: cut off, a capability could lose the pattern that narrows it.
     """
     found: dict[Capability, None] = {}
-    text = allowed_tools[:TEXT_LIMIT]
+    text = allowed_tools if len(allowed_tools) <= TEXT_LIMIT else ""
     position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)

@@ -11,6 +11,7 @@ from subgraph.catalog.manifest import MANIFEST_NAME, parse_manifest
 from subgraph.catalog.registry import COMPONENT_PATH, Registry
 from subgraph.catalog.tree import SkillTree, read_tree
 from subgraph.errors import SourceInvalid
+from subgraph.single_flight import SingleFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Catalog:
     def __init__(self, roots: Iterable[SkillRoot]) -> None:
         self._registry = Registry(roots)
         self._active: dict[str, ActivatedSkill] = {}
-        self._activating: dict[str, asyncio.Task[ActivatedSkill]] = {}
+        self._reading: SingleFlight[str, ActivatedSkill] = SingleFlight()
 
     async def scan(self) -> None:
         """Find all skills; reads the head of each SKILL.md."""
@@ -66,12 +67,12 @@ class Catalog:
         active = self._active.get(header.path)
         if active is not None and active.tree.unchanged():
             return active
-        task = self._activating.get(header.path)
-        if task is None:
-            task = asyncio.create_task(self._read(header))
-            self._activating[header.path] = task
-            task.add_done_callback(lambda _: self._activating.pop(header.path, None))
-        return await asyncio.shield(task)
+        # A read that runs may have begun before the last change; the next one is shared by all who wait.
+        await self._reading.finished(header.path)
+        active = self._active.get(header.path)
+        if active is not None and active.tree.unchanged():
+            return active
+        return await self._reading.run(header.path, lambda: self._read(header))
 
     async def _read(self, header: SkillHeader) -> ActivatedSkill:
         root = self._registry.root_of(header)

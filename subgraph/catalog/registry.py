@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from subgraph.catalog.header import SkillHeader, SkillRoot
-from subgraph.catalog.manifest import FRONT_MATTER_LIMIT, MANIFEST_NAME, parse_manifest
+from subgraph.catalog.manifest import HEAD_BYTES, MANIFEST_NAME, parse_head
+from subgraph.catalog.tree import check_name, read_head
 from subgraph.errors import SkillAmbiguous, SkillNotFound, SourceInvalid
 
 COMPONENT_PATH = "dist/skill.wasm"
@@ -43,12 +44,12 @@ class Registry:
             for directory in _skill_directories(root.directory):
                 path = directory.relative_to(root.directory).as_posix()
                 if path in self._by_path:
-                    logger.warning("skill %s is hidden by one of the same path", path)
+                    logger.warning("skill %r is hidden by one of the same path", path)
                     continue
                 try:
                     header = _read_header(directory, path, root)
                 except SourceInvalid as error:
-                    logger.warning("skill %s is left out: %s", path, error.message)
+                    logger.warning("skill %r is left out: %s", path, error.message)
                     continue
                 self._root_of[path] = root
                 self.put(header)
@@ -107,12 +108,9 @@ def _skill_directories(root: Path) -> Iterator[Path]:
 
 
 def _read_header(directory: Path, path: str, root: SkillRoot) -> SkillHeader:
-    try:
-        with (directory / MANIFEST_NAME).open("rb") as file:
-            head = file.read(FRONT_MATTER_LIMIT + 1)
-    except OSError as error:
-        raise SourceInvalid(f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
-    manifest, _ = parse_manifest(head)
+    for part in Path(path).parts:
+        check_name(part, path)
+    manifest = parse_head(read_head(directory / MANIFEST_NAME, HEAD_BYTES))
     if manifest.name != directory.name:
         raise SourceInvalid(f"{MANIFEST_NAME}: name: {manifest.name!r} differs from the directory")
     has_component = (directory / COMPONENT_PATH).is_file()

@@ -74,13 +74,30 @@ class SkillTree:
         entry = self.files.get(path)
         if entry is None:
             raise SourceInvalid(f"the skill has no file {path}")
-        try:
-            data = (self.directory / path).read_bytes()
-        except OSError:
-            data = b""
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
+        data = _contents(self.directory / path, entry.size + 1)
+        if data is None or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise SourceInvalid(f"{path} changed while it was read; try again")
         return data
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """Read the first bytes of a file. Raises `SourceInvalid` for anything but a file."""
+    data = _contents(path, size)
+    if data is None:
+        raise SourceInvalid(f"{path.name} cannot be read: it is no file, or nobody may read it")
+    return data
+
+
+def _contents(path: Path, size: int) -> bytes | None:
+    """Read up to so many bytes of a file; None for a link, a pipe or anything else that is no file."""
+    try:
+        with _open(path, None) as descriptor:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return file.read(size)
+    except OSError:
+        return None
 
 
 def read_tree(directory: Path) -> SkillTree:
@@ -100,7 +117,8 @@ def read_tree(directory: Path) -> SkillTree:
         entry = reader.files[path]
         mode = "100755" if entry.executable else "100644"
         digest.update(f"{mode} {entry.sha256} {entry.size} {path}\n".encode())
-    newest = max(max(changed, modified) for _, (changed, modified, _, _) in reader.stamps)
+    # Any write changes ctime, which nobody can set; mtime may lie in the future for good.
+    newest = max(changed for _, (changed, _, _, _) in reader.stamps)
     return SkillTree(
         directory=directory,
         content_hash=f"sha256:{digest.hexdigest()}",
@@ -133,7 +151,7 @@ class _Reader:
         self.stamps.append((str(where), _stamp(os.fstat(descriptor))))
         for name in os.listdir(descriptor):
             path = f"{prefix}{name}"
-            _check_name(name, path)
+            check_name(name, path)
             if len(self.stamps) > ENTRIES_LIMIT:
                 raise SourceInvalid(f"the skill has more than {ENTRIES_LIMIT} files and directories")
             try:
@@ -161,7 +179,7 @@ class _Reader:
         self.files[path] = FileEntry(hashlib.sha256(data).hexdigest(), len(data), executable)
 
 
-def _check_name(name: str, path: str) -> None:
+def check_name(name: str, path: str) -> None:
     """Refuse names that would make two different trees hash alike, or that are not text."""
     try:
         name.encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from importlib.metadata import version
 
@@ -151,6 +152,8 @@ class SkillEngine:
 
         Start the watchdog that this returns after Landlock and before seccomp.
         """
+        # Else Wasmtime starts a thread a core for WASI, whose stacks count as memory of the guest.
+        os.environ["TOKIO_WORKER_THREADS"] = "1"
         self._watchdog = Watchdog(self._engine)
         return self._watchdog
 

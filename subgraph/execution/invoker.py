@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from subgraph.audit import ErrorNote, FinishedInvocation, Ledger, RefusedInvocation
 from subgraph.capabilities import Broker
@@ -19,6 +19,7 @@ from subgraph.errors import (
     ExecutionFailed,
     GrantRequired,
     GrantStale,
+    Overloaded,
     SkillRevoked,
     StorageUnavailable,
 )
@@ -28,9 +29,18 @@ from subgraph.execution.limits import Limits
 from subgraph.execution.machine_code import MachineCodeCache
 from subgraph.execution.pool import WorkerPool
 from subgraph.execution.protocol import Reply
+from subgraph.single_flight import SingleFlight
 
 _REFUSALS = (SkillRevoked, CapabilityDenied, GrantStale, GrantRequired)
 """Refusals that the audit trail keeps: somebody asked for what nobody allowed."""
+
+
+class _Prepared(NamedTuple):
+    """The component of a skill that workers have: its digest, and the key of its machine code."""
+
+    component: str
+    key: str
+
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +67,8 @@ class Invoker:
         self._limits = limits
         self._landlock = landlock
         self._running: set[asyncio.Task[Invocation]] = set()
-        self._preparing = asyncio.Lock()
-        self._prepared: dict[str, str] = {}
+        self._preparing: SingleFlight[str, str] = SingleFlight()
+        self._prepared: dict[str, _Prepared] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,15 +143,20 @@ class Invoker:
         path = skill.header.path
         if digest is None:
             raise ExecutionFailed(f"{path} has no component to run; build dist/skill.wasm")
-        key = self._prepared.get(digest)
-        if key is not None and self._pool.is_loaded(key):
-            return key
-        async with self._preparing:
-            key = machine_code_key(digest)
-            if not self._pool.is_loaded(key):
-                component = await asyncio.to_thread(skill.component)
-                await self._pool.load(key, await self._machine_code.get(key, component))
-            self._prepared[digest] = key
+        prepared = self._prepared.get(path)
+        if prepared is not None and prepared.component == digest and self._pool.is_loaded(prepared.key):
+            return prepared.key
+        key = await self._preparing.run(digest, lambda: self._load(skill, digest))
+        self._prepared[path] = _Prepared(digest, key)
+        if prepared is not None and all(other.key != prepared.key for other in self._prepared.values()):
+            await self._pool.unload(prepared.key)
+        return key
+
+    async def _load(self, skill: ActivatedSkill, digest: str) -> str:
+        key = machine_code_key(digest)
+        if not self._pool.is_loaded(key):
+            component = await asyncio.to_thread(skill.component)
+            await self._pool.load(key, await self._machine_code.get(key, component))
         return key
 
     async def _run(self, skill: ActivatedSkill, key: str, request: InvocationRequest) -> Invocation:
@@ -171,7 +186,7 @@ class Invoker:
         )
         try:
             await self._ledger.append(entry)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, Overloaded) as error:
             logger.exception("invocation %s ran and could not be recorded", invocation.invocation_id)
             raise StorageUnavailable(
                 "the skill ran, but the database could not record it, so its answer is withheld; "

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from subgraph.execution.compilation import Compiler
 from subgraph.storage import Database
+
+logger = logging.getLogger(__name__)
 
 
 class MachineCodeCache:
@@ -36,7 +39,11 @@ class MachineCodeCache:
             if kept is not None and hashlib.sha256(kept).digest() == recorded:
                 return kept
         machine_code = await self._compiler.compile(component)
-        await asyncio.to_thread(_write, path, machine_code)
+        try:
+            await asyncio.to_thread(_write, path, machine_code)
+        except OSError as error:
+            logger.warning("machine code is not kept, and will be compiled again: %s", error.strerror)
+            return machine_code
         await self._database.execute("machine_code_put", key, hashlib.sha256(machine_code).digest())
         return machine_code
 

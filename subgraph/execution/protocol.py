@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from subgraph.execution.limits import Limits
+from subgraph.execution.limits import ExitCode, Limits
 
 HEADER = struct.Struct("<I")
 
@@ -66,6 +66,21 @@ _REPLY_TYPES: tuple[tuple[type, ...], ...] = (
     (int,), (int,), (str,), (str,),
 )  # fmt: skip
 
+# How a run can end: exit code, error code, limit.
+_ENDS = frozenset(
+    {
+        (ExitCode.OK, None, None),
+        (ExitCode.FAILED, "EXECUTION_FAILED", None),
+        (ExitCode.TIME, "LIMIT_EXCEEDED", "time"),
+        (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "memory"),
+        (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "output"),
+    }
+)
+
+# What the audit log and GraphQL can hold; honest measurements are far below.
+_ELAPSED_US_LIMIT = 2**31 - 1
+_MEMORY_BYTES_LIMIT = 2**53
+
 
 def encode(message: object) -> bytes:
     """Encode a message as one frame."""
@@ -92,11 +107,12 @@ def decode_reply(body: bytes, limits: Limits) -> Reply:
         if type(field) is str and len(field) > limits.output_bytes:
             raise ProtocolError("a field of a reply is over the output limit")
     reply = Reply(*fields)
-    if reply.elapsed_us < 0 or reply.memory_bytes < 0:
-        raise ProtocolError("a measurement of a reply is negative")
-    if (reply.exit_code == 0) != (reply.output is not None) or (reply.error is None) != (
-        reply.exit_code == 0
-    ):
+    if not (0 <= reply.elapsed_us <= _ELAPSED_US_LIMIT and 0 <= reply.memory_bytes <= _MEMORY_BYTES_LIMIT):
+        raise ProtocolError("a measurement of a reply is not possible")
+    if (reply.exit_code, reply.error_code, reply.limit) not in _ENDS:
+        raise ProtocolError("a run cannot end as a reply says")
+    failed = reply.exit_code != ExitCode.OK
+    if failed == (reply.output is not None) or failed == (reply.error is None):
         raise ProtocolError("a reply contradicts itself")
     return reply
 

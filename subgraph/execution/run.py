@@ -23,6 +23,9 @@ _TABLE_ELEMENTS = 1_000_000  # eight bytes each
 _INTERPRETER_BYTES = 1024 * 1024
 """What the interpreter of the worker may itself map during a call, beside three copies of the output."""
 
+_WASI_BYTES = 4 * 1024 * 1024
+"""What the first call of WASI in a worker maps for good: a thread of 2 MiB, and its heap."""
+
 _TRAP = re.compile(r"wasm trap: (.+)")
 _INTERRUPTED = "wasm trap: interrupt"
 _INITIAL_MEMORY_TOO_LARGE = "exceeds memory limits"
@@ -70,6 +73,8 @@ class Run:
         self._stdout = _Output(call.output_bytes, watchdog.interrupt)
         self._stderr = _Output(call.output_bytes, watchdog.interrupt)
         self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + _INTERPRETER_BYTES
+        if loaded.uses_wasi:
+            self._allowed_bytes += _WASI_BYTES
         self._added_bytes = 0
         self._instantiated = False
 

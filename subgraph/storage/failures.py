@@ -16,6 +16,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.TransactionRollbackError,  # class 40, deadlock or serialisation failure
     asyncpg.ReadOnlySQLTransactionError,  # 25006, a primary became a standby
     asyncpg.InsufficientResourcesError,  # class 53, disk full, too many connections
+    asyncpg.ObjectNotInPrerequisiteStateError,  # 55000, the database accepts no connections just now
     asyncpg.OperatorInterventionError,  # class 57, shutdown, starting up, statement timeout
     asyncpg.PostgresSystemError,  # class 58, input or output failed
     asyncpg.InternalServerError,  # class XX

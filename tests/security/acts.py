@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from subgraph.execution.confinement import ConfinementError, confine_system_calls
 from subgraph.execution.confinement.attempts import ATTEMPTS
 
 DONE = "done"
@@ -30,7 +31,7 @@ _NUMBERS = {
     "x86_64": {
         "add_key": 248, "capset": 126, "chroot": 161, "clone": 56, "clone3": 435, "execveat": 322,
         "fanotify_init": 300, "getdents64": 217, "getppid": 110, "init_module": 175, "inotify_init1": 294,
-        "keyctl": 250, "kcmp": 312, "kill": 62, "linkat": 265, "mount": 165, "mq_open": 240,
+        "keyctl": 250, "kcmp": 312, "kill": 62, "linkat": 265, "mount": 165, "mprotect": 10, "mq_open": 240,
         "name_to_handle_at": 303, "newfstatat": 262, "openat": 257, "openat2": 437,
         "perf_event_open": 298, "personality": 135, "pidfd_getfd": 438, "pidfd_open": 434,
         "pkey_mprotect": 329, "prctl": 157, "prlimit64": 302, "process_vm_readv": 310,
@@ -41,7 +42,7 @@ _NUMBERS = {
     "aarch64": {
         "add_key": 217, "capset": 91, "chroot": 51, "clone": 220, "clone3": 435, "execveat": 281,
         "fanotify_init": 262, "getdents64": 61, "getppid": 173, "init_module": 105, "inotify_init1": 26,
-        "keyctl": 219, "kcmp": 272, "kill": 129, "linkat": 37, "mount": 40, "mq_open": 180,
+        "keyctl": 219, "kcmp": 272, "kill": 129, "linkat": 37, "mount": 40, "mprotect": 226, "mq_open": 180,
         "name_to_handle_at": 264, "newfstatat": 79, "openat": 56, "openat2": 437,
         "perf_event_open": 241, "personality": 92, "pidfd_getfd": 438, "pidfd_open": 434,
         "pkey_mprotect": 288, "prctl": 167, "prlimit64": 261, "process_vm_readv": 270,
@@ -51,9 +52,11 @@ _NUMBERS = {
     },
 }[platform.machine()]  # fmt: skip
 
+_TEMPORARY = tempfile.gettempdir()  # looked up before the confinement, too
 _AT_FDCWD = -100
+
+_kept: list[mmap.mmap] = []  # memory whose address the kernel was given
 _CLONE_VM, _CLONE_VFORK, _CLONE_NEWUSER, _CLONE_NEWNET = 0x100, 0x4000, 0x10000000, 0x40000000
-_PROT_EXEC = 4
 
 
 def _raw(number: int, *arguments: object) -> int:
@@ -80,13 +83,13 @@ def _openat2() -> None:
 
 
 def _hard_link() -> None:
-    target = tempfile.gettempdir() + f"/link-{os.getpid()}"
+    target = f"{_TEMPORARY}/link-{os.getpid()}"
     _call("linkat", _AT_FDCWD, b"/etc/hostname", _AT_FDCWD, target.encode(), 0)
     Path(target).unlink()
 
 
 def _symbolic_link() -> None:
-    target = tempfile.gettempdir() + f"/symlink-{os.getpid()}"
+    target = f"{_TEMPORARY}/symlink-{os.getpid()}"
     _call("symlinkat", b"/etc/passwd", _AT_FDCWD, target.encode())
     Path(target).unlink()
 
@@ -177,18 +180,11 @@ def _map_writable_and_executable() -> None:
     mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 
 
-def _protect(name: str, *more: int) -> None:
-    with mmap.mmap(-1, mmap.PAGESIZE) as memory:
-        view = (ctypes.c_char * mmap.PAGESIZE).from_buffer(memory)
-        try:
-            if name == "mprotect":
-                code = _libc.mprotect(ctypes.byref(view), ctypes.c_size_t(mmap.PAGESIZE), _PROT_EXEC | 1)
-                if code != 0:
-                    raise OSError(ctypes.get_errno(), "mprotect")
-            else:
-                _call(name, ctypes.byref(view), mmap.PAGESIZE, _PROT_EXEC | 1, *more)
-        finally:
-            del view
+def _protect(number: int, *more: int) -> None:
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
+    _kept.append(memory)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    _raw(number, address, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC, *more)
 
 
 def _map_a_memfd_executable() -> None:
@@ -228,7 +224,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "read the parent's environment": lambda: _read(f"/proc/{PARENT}/environ"),
     "read the users": lambda: _read("/etc/passwd"),
     "open by openat2": _openat2,
-    "look at a file": lambda: os.stat("/etc/passwd"),
+    "look at a file": Path("/etc/passwd").stat,
     "change directory": lambda: os.chdir("/"),
     "make a hard link": _hard_link,
     "make a symbolic link": _symbolic_link,
@@ -269,8 +265,8 @@ ACTS: dict[str, Callable[[], object]] = {
     "install a weaker filter": _weaker_filter,
     "change personality": lambda: _call("personality", 0xFFFFFFFF),
     "map writable and executable memory": _map_writable_and_executable,
-    "make mapped memory executable": lambda: _protect("mprotect"),
-    "make keyed memory executable": lambda: _protect("pkey_mprotect", -1),
+    "make mapped memory executable": lambda: _protect(_NUMBERS["mprotect"]),
+    "make keyed memory executable": lambda: _protect(_NUMBERS["pkey_mprotect"], -1),
     "map a memfd as executable": _map_a_memfd_executable,
     "choose who is signalled": lambda: _own_signals(fcntl.F_SETOWN),
     "choose the signal": lambda: _own_signals(10),  # F_SETSIG
@@ -283,7 +279,7 @@ ACTS: dict[str, Callable[[], object]] = {
     "learn the parent": lambda: _call("getppid"),
     "limit the parent": _limits,
     "change affinity": _affinity,
-    "control a device": lambda: _libc_ioctl(),
+    "control a device": lambda: fcntl.ioctl(0, 0x5413, bytes(8)),  # TIOCGWINSZ
     **({"call by the x32 table": lambda: _x32(39)} if platform.machine() == "x86_64" else {}),
 }
 
@@ -294,10 +290,6 @@ EXECUTABLE_MEMORY = {
     "map a memfd as executable",
 }
 """What a compiler needs and is allowed."""
-
-
-def _libc_ioctl() -> None:
-    fcntl.ioctl(0, 0x5413, bytes(8))  # TIOCGWINSZ
 
 
 def _thread() -> None:
@@ -324,8 +316,23 @@ def _in_a_new_thread(name: str) -> Callable[[], None]:
     return act
 
 
-def _int_0x80() -> None:
-    _GATE()
+def _beside_a_filtered_thread() -> None:
+    """Confine a process of which one thread has a filter of its own, so that it cannot get this one."""
+    filtered, done = threading.Event(), threading.Event()
+
+    def thread() -> None:
+        _weaker_filter()
+        filtered.set()
+        done.wait()
+
+    threading.Thread(target=thread, daemon=True).start()
+    filtered.wait()
+    try:
+        confine_system_calls(executable_memory=False, prove=False)
+    except ConfinementError as error:
+        raise OSError(errno.ECHILD, "noticed") from error
+    finally:
+        done.set()
 
 
 def _gate() -> Callable[[], int]:
@@ -337,15 +344,18 @@ def _gate() -> Callable[[], int]:
     return ctypes.CFUNCTYPE(ctypes.c_int)(address)
 
 
-_kept: list[mmap.mmap] = []
 _GATE: Callable[[], int] = _gate() if platform.machine() == "x86_64" else os.getpid
 
 SPECIAL: dict[str, Callable[[], object]] = {
     "start a thread": _thread,
     "open a file in a new thread": _in_a_new_thread("open a file"),
     "make a UNIX socket in a new thread": _in_a_new_thread("make a UNIX socket"),
-    "call by the i386 table": _int_0x80,
+    "call by the i386 table": lambda: _GATE(),
 }
+
+
+APART: dict[str, Callable[[], object]] = {"confine beside a filtered thread": _beside_a_filtered_thread}
+"""Acts of a process that is not confined yet."""
 
 
 def outcome(name: str) -> str:
@@ -353,7 +363,7 @@ def outcome(name: str) -> str:
     if name in ATTEMPTS:
         return DONE if ATTEMPTS[name]() else "EPERM"
     try:
-        (ACTS.get(name) or SPECIAL[name])()
+        (ACTS | SPECIAL | APART)[name]()
     except OSError as error:
         return errno.errorcode[error.errno or errno.EIO]
     return DONE

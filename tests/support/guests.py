@@ -147,10 +147,10 @@ def with_wasi(body: str, *, imports: str, lowered: str, core_imports: str) -> st
     """
 
 
-def sleeps(seconds: int) -> str:
-    """Blocks in a WASI call, in which nothing interrupts it, and then echoes."""
+def sleeps(seconds: float, *, then: str = "") -> str:
+    """Blocks in a WASI call, in which nothing interrupts it, does `then`, and echoes."""
     return with_wasi(
-        f"(call $block (call $subscribe (i64.const {seconds * 1_000_000_000})))",
+        f"(call $block (call $subscribe (i64.const {round(seconds * 1_000_000_000)}))) {then}",
         imports="""
         (import "wasi:io/poll@0.2.0" (instance $poll
          (export "pollable" (type $p (sub resource)))

@@ -1,0 +1,1 @@
+"""Measure what SPECIFICATION.md quotes (`python -m benchmarks`), and kill workers (`….campaign`)."""

@@ -1,0 +1,46 @@
+"""The service's worker pool by itself, with the skills of the benchmarks loaded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from benchmarks.subjects import Subject
+from subgraph.execution.compilation import Compiler
+from subgraph.execution.confinement import landlock_available
+from subgraph.execution.limits import Limits
+from subgraph.execution.pool import WorkerPool
+from subgraph.execution.protocol import Reply
+from subgraph.settings import Settings
+
+
+class Runner:
+    """Calls skills in a pool under the default limits."""
+
+    def __init__(self, pool: WorkerPool, settings: Settings) -> None:
+        self._pool = pool
+        self._limits = Limits(
+            settings.time_limit_ms, settings.memory_limit_bytes, settings.output_limit_bytes
+        )
+
+    async def call(self, subject: Subject, number: int) -> Reply:
+        """Run a skill with its input of that number."""
+        return await self._pool.call(subject.skill, subject.case(number).text, self._limits)
+
+
+def is_right(subject: Subject, number: int, reply: Reply) -> bool:
+    """Whether a reply has the output that belongs to the input of that number."""
+    return reply.exit_code == 0 and reply.output == subject.case(number).answer_text
+
+
+@asynccontextmanager
+async def running_pool(size: int, subjects: Sequence[Subject]) -> AsyncIterator[Runner]:
+    """Start a pool of confined workers that have these skills."""
+    settings = Settings()
+    landlock = landlock_available()
+    compiler = Compiler(landlock=landlock)
+    async with WorkerPool(size, queue_limit=settings.queue_limit, landlock=landlock) as pool:
+        await pool.started()
+        for subject in subjects:
+            await pool.load(subject.skill, await compiler.compile(subject.component))
+        yield Runner(pool, settings)

@@ -1,0 +1,169 @@
+"""The headers of all skills: which are found, under which names, and which are left out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from subgraph.catalog import InstallSource, SkillRoot, registry
+from subgraph.catalog.registry import Registry
+from subgraph.errors import SkillAmbiguous, SkillNotFound
+from tests.support.skills import write_skill
+
+
+def scanned(*directories: Path) -> Registry:
+    roots = [SkillRoot(directory, InstallSource.LOCAL, trusted=True) for directory in directories]
+    found = Registry(roots)
+    found.scan()
+    return found
+
+
+def paths(found: Registry) -> list[str]:
+    return [header.path for header in found]
+
+
+def test_a_header_holds_what_a_list_needs(tmp_path: Path) -> None:
+    fields = "license: MIT\nmetadata: {version: 1.10, region: VN}"
+    directory = write_skill(tmp_path, "cuo/cpo/prd-author", tools="read_file", fields=fields, guest=b"x")
+    (header,) = scanned(tmp_path)
+    assert (header.name, header.path, header.directory) == ("prd-author", "cuo/cpo/prd-author", directory)
+    assert (header.version, header.region, header.license) == ("1.10", "VN", "MIT")
+    assert (header.allowed_tools, header.has_component) == ("read_file", True)
+    assert (header.source, header.trusted) == (InstallSource.LOCAL, True)
+    assert header.description == "What prd-author does."
+
+
+def test_skills_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    for path in ("b", "a/z", "a/b", "c"):
+        write_skill(tmp_path, path)
+    assert paths(scanned(tmp_path)) == ["a/b", "a/z", "b", "c"]
+
+
+def test_a_skill_is_found_by_path_and_by_short_name(tmp_path: Path) -> None:
+    write_skill(tmp_path, "cuo/one")
+    found = scanned(tmp_path)
+    assert found.get("one") is found.get("cuo/one")
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["", "two", "cuo", "/cuo/one", "cuo/one/", "../cuo/one", "ONE", "\udcff", "o" * 10**6]
+)
+def test_what_is_not_there_is_not_found(tmp_path: Path, name: str) -> None:
+    write_skill(tmp_path, "cuo/one")
+    with pytest.raises(SkillNotFound) as caught:
+        scanned(tmp_path).get(name)
+    assert len(caught.value.message.encode()) < 1000
+
+
+def test_an_ambiguous_short_name_is_refused_and_the_paths_are_named(tmp_path: Path) -> None:
+    write_skill(tmp_path, "b/one")
+    write_skill(tmp_path, "a/one")
+    found = scanned(tmp_path)
+    with pytest.raises(SkillAmbiguous, match="a/one, b/one"):
+        found.get("one")
+    assert found.get("b/one").path == "b/one"
+
+
+def test_a_path_wins_over_a_short_name(tmp_path: Path) -> None:
+    write_skill(tmp_path, "one")
+    write_skill(tmp_path, "a/one")
+    assert scanned(tmp_path).get("one").path == "one"
+
+
+def test_the_first_root_hides_later_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = write_skill(tmp_path / "first", "a/one")
+    write_skill(tmp_path / "second", "a/one")
+    write_skill(tmp_path / "second", "a/two")
+    with caplog.at_level(logging.WARNING):
+        found = scanned(tmp_path / "first", tmp_path / "second")
+    assert found.get("one").directory == first
+    assert paths(found) == ["a/one", "a/two"]
+    assert "'a/one' is hidden" in caplog.text
+
+
+def test_a_broken_skill_is_left_out_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_skill(tmp_path, "good")
+    (tmp_path / "no-front-matter").mkdir()
+    (tmp_path / "no-front-matter" / "SKILL.md").write_text("# Hello\n")
+    write_skill(tmp_path, "renamed").rename(tmp_path / "other-name")
+    (tmp_path / "dir" / "SKILL.md").mkdir(parents=True)
+    with caplog.at_level(logging.WARNING):
+        assert paths(scanned(tmp_path)) == ["good"]
+    assert "'no-front-matter' is left out: SKILL.md: line 1" in caplog.text
+    assert "'other-name' is left out: SKILL.md: name: 'renamed' differs" in caplog.text
+
+
+def test_a_pipe_or_a_link_in_place_of_skill_md_is_left_out(tmp_path: Path) -> None:
+    good = write_skill(tmp_path, "good")
+    for name in ("pipe", "link"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe" / "SKILL.md")
+    (tmp_path / "link" / "SKILL.md").symlink_to(good / "SKILL.md")
+    assert paths(scanned(tmp_path)) == ["good"]
+
+
+def test_a_path_that_no_answer_could_hold_is_left_out(tmp_path: Path) -> None:
+    write_skill(tmp_path, "good")
+    write_skill(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")), "one")
+    write_skill(tmp_path, "line\nbreak/one")
+    assert paths(scanned(tmp_path)) == ["good"]
+
+
+def test_a_long_body_of_many_byte_characters_is_no_fault(tmp_path: Path) -> None:
+    for shift in range(3):
+        write_skill(tmp_path, f"long-{shift}", body="x" * shift + "ế" * 40_000)
+    assert len(scanned(tmp_path)) == 3
+
+
+def test_a_skill_inside_a_skill_is_part_of_it(tmp_path: Path) -> None:
+    write_skill(tmp_path, "outer")
+    write_skill(tmp_path, "outer/examples/inner")
+    assert paths(scanned(tmp_path)) == ["outer"]
+
+
+def test_a_skill_md_at_the_root_itself_hides_nothing(tmp_path: Path) -> None:
+    write_skill(tmp_path, "one")
+    (tmp_path / "SKILL.md").write_text("not a skill")
+    assert paths(scanned(tmp_path)) == ["one"]
+
+
+def test_depth_has_a_limit(tmp_path: Path) -> None:
+    write_skill(tmp_path, "1/2/3/4/5/deep-enough")
+    write_skill(tmp_path, "1/2/3/4/5/6/too-deep")
+    assert paths(scanned(tmp_path)) == ["1/2/3/4/5/deep-enough"]
+
+
+def test_number_of_skills_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry, "SKILLS_LIMIT", 2)
+    for name in "abc":
+        write_skill(tmp_path, name)
+    assert paths(scanned(tmp_path)) == ["a", "b"]
+    assert "more than 2 skills" in caplog.text
+
+
+def test_linked_directories_are_not_followed(tmp_path: Path) -> None:
+    write_skill(tmp_path / "elsewhere", "one")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    assert paths(scanned(tmp_path / "root")) == []
+
+
+def test_a_root_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert paths(scanned(tmp_path / "nothing")) == []
+
+
+def test_scanning_again_sees_what_is_new_and_what_is_gone(tmp_path: Path) -> None:
+    write_skill(tmp_path, "one")
+    found = scanned(tmp_path)
+    write_skill(tmp_path, "one").rename(tmp_path / "gone")
+    write_skill(tmp_path, "two")
+    found.scan()
+    assert paths(found) == ["two"]
+    with pytest.raises(SkillNotFound):
+        found.get("one")

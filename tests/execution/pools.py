@@ -1,0 +1,97 @@
+"""Pools of real workers, and machine code for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+
+from subgraph.execution.compilation import Compiler
+from subgraph.execution.confinement import landlock_available
+from subgraph.execution.limits import Limits
+from subgraph.execution.pool import WorkerPool
+from tests.support import guests
+from tests.support.postgres import run
+
+LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.MIB)
+
+
+@cache
+def compiled(text: str) -> bytes:
+    """Compile a guest, as the service does it. Call it outside an event loop."""
+    return run(Compiler(landlock=landlock_available()).compile(guests.binary(text)))
+
+
+@asynccontextmanager
+async def open_pool(
+    machine_code: Mapping[str, bytes], *, size: int = 1, queue_limit: int = 64
+) -> AsyncIterator[WorkerPool]:
+    """Open a pool whose workers have these components and are all ready."""
+    async with WorkerPool(size, queue_limit=queue_limit, landlock=landlock_available()) as pool:
+        for key, code in machine_code.items():
+            await pool.load(key, code)
+        await until(lambda: settled(pool))
+        yield pool
+
+
+def settled(pool: WorkerPool) -> bool:
+    """Whether the pool has its size, every worker is free and has every component."""
+    return len(pool._idle) == pool.ready == pool._size and all(
+        worker.generation == pool._generation for worker in pool._idle
+    )
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nothing tells when a process is gone
+            await asyncio.sleep(0.005)
+
+
+def zygote_pid(pool: WorkerPool) -> int:
+    """The process that the pool forks workers from."""
+    process = pool._zygote._process
+    assert process is not None
+    return process.pid
+
+
+def worker_pids(pool: WorkerPool) -> list[int]:
+    """The living processes of a pool's workers."""
+    return [pid for pid in children(zygote_pid(pool)) if not is_dead(pid)]
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as listing:  # noqa: PTH123
+            return [int(child) for child in listing.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process is gone, or gone but for its entry in the table."""
+    try:
+        with open(f"/proc/{pid}/stat") as status:  # noqa: PTH123
+            return status.read().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def process_file(pid: int, name: str) -> str:
+    """Read a file of /proc about a process."""
+    with open(f"/proc/{pid}/{name}") as file:  # noqa: PTH123
+        return file.read()
+
+
+def links(pid: int) -> dict[int, str]:
+    """What each descriptor of a process is."""
+    folder = f"/proc/{pid}/fd"
+    return {int(name): os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}  # noqa: PTH115

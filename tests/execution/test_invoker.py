@@ -1,0 +1,463 @@
+"""The one way in: what runs, what is refused, and what the ledger keeps of both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subgraph.errors import (
+    CapabilityDenied,
+    ExecutionFailed,
+    GrantRequired,
+    GrantStale,
+    InputInvalid,
+    SkillNotFound,
+    SkillRevoked,
+    SourceInvalid,
+    StorageUnavailable,
+    SubgraphError,
+)
+from subgraph.execution.engine import machine_code_key
+from subgraph.execution.invocation import Executor, Invocation, encode_input, parse_output
+from tests.support import guests
+from tests.support.postgres import empty_database, execute, until
+from tests.support.skills import (
+    OPERATOR,
+    RunningService,
+    component,
+    service_in_process,
+    skill_settings,
+    write_skill,
+)
+
+ECHO = component()
+SAYS_X = component(guests.answers(1))
+
+
+@pytest.fixture(scope="module")
+def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    home = tmp_path_factory.mktemp("home")
+    with (
+        empty_database(server) as dsn,
+        service_in_process(skill_settings(home, dsn, time_limit_ms=2000)) as service,
+    ):
+        yield service
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A skill name of the test's own."""
+    return str(request.node.originalname)[5:60].replace("_", "-").strip("-")
+
+
+def invoke(running: RunningService, name: str, value: object | None = None, *capabilities: str) -> Invocation:
+    given = {"a": 1} if value is None else value
+    return running.run(running.service.invoke(OPERATOR, name, given, capabilities))
+
+
+def refused(
+    running: RunningService, kind: type[SubgraphError], name: str, *capabilities: str
+) -> SubgraphError:
+    with pytest.raises(kind) as caught:
+        invoke(running, name, None, *capabilities)
+    assert type(caught.value) is kind
+    return caught.value
+
+
+def test_a_run_is_answered_and_recorded(running: RunningService, name: str) -> None:
+    directory = running.write(f"a/{name}", guest=ECHO)
+    answer = invoke(running, name, {"mst": "0123456789-001", "đ": [1, None]})
+    assert (answer.exit_code, answer.error, answer.executor) == (0, None, Executor.WASM)
+    assert answer.result == {"mst": "0123456789-001", "đ": [1, None]}
+    assert (answer.skill_name, answer.skill_path, answer.actor) == (name, f"a/{name}", "local-operator")
+    assert answer.started_at <= answer.ended_at
+    assert answer.stdout == '{"mst":"0123456789-001","đ":[1,null]}'
+    (entry,) = running.entries(f"a/{name}")
+    digest = hashlib.sha256(str(answer.stdout).encode()).hexdigest()
+    assert entry["kind"] == "invocation.finished"
+    assert entry["invocationId"] == str(answer.invocation_id)
+    assert (entry["inputSha256"], entry["outputSha256"]) == (digest, digest)
+    assert (entry["exitCode"], entry["executor"], entry["actor"]) == (0, "WASM", "local-operator")
+    assert entry["contentHash"] == answer.content_hash
+    assert running.run(running.service._catalog.activate(name)).tree.directory == directory
+
+
+@pytest.mark.parametrize(
+    ("guest", "exit_code", "code", "limits"),
+    [
+        (guests.FAILS, 1, "EXECUTION_FAILED", []),
+        (guests.TRAPS, 1, "EXECUTION_FAILED", []),
+        (guests.LOOPS, 124, "LIMIT_EXCEEDED", ["time"]),
+        (guests.answers(2 * guests.MIB), 137, "LIMIT_EXCEEDED", ["output"]),
+    ],
+)
+def test_however_it_ends_it_is_an_answer_and_one_entry(
+    running: RunningService, guest: str, exit_code: int, code: str, limits: list[str]
+) -> None:
+    name = f"ends-{hashlib.sha256(guest.encode()).hexdigest()[:8]}"
+    running.write(name, guest=component(guest))
+    answer = invoke(running, name)
+    assert (answer.exit_code, answer.result) == (exit_code, None)
+    assert answer.error is not None
+    assert answer.error.code == code
+    (entry,) = running.entries(name)
+    assert (entry["kind"], entry["level"], entry["exitCode"]) == ("invocation.finished", "warn", exit_code)
+    assert (entry["limitsHit"], entry["outputSha256"]) == (limits, None)
+    assert entry["error"] == {"code": code, "message": answer.error.message}
+
+
+def test_each_answer_has_exactly_one_entry(running: RunningService, name: str) -> None:
+    running.write(name, guest=ECHO)
+
+    async def many() -> list[Invocation]:
+        calls = (running.service.invoke(OPERATOR, name, {"n": number}) for number in range(40))
+        return await asyncio.gather(*calls)
+
+    answers = running.run(many())
+    assert [answer.result for answer in answers] == [{"n": number} for number in range(40)]
+    recorded = [entry["invocationId"] for entry in running.entries(name)]
+    assert sorted(recorded) == sorted(str(answer.invocation_id) for answer in answers)
+
+
+def test_refusals_are_recorded_once_and_nothing_runs(running: RunningService, name: str) -> None:
+    running.write(name, tools="read_file list_dir", guest=ECHO)
+    denied = refused(running, CapabilityDenied, name, "write_file")
+    required = refused(running, GrantRequired, name, "read_file")
+    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    running.write(name, tools="read_file list_dir", guest=ECHO, body="changed")
+    stale = refused(running, GrantStale, name, "read_file")
+    running.run(running.service.revoke(OPERATOR, name, "enough"))
+    revoked = refused(running, SkillRevoked, name)
+    entries = [entry for entry in running.entries(name) if entry["kind"].startswith("invocation")]
+    assert [entry["kind"] for entry in entries] == ["invocation.refused"] * 4
+    assert [(entry["code"], entry["message"]) for entry in entries] == [
+        (error.code, error.message) for error in (denied, required, stale, revoked)
+    ]
+    assert [entry["capabilities"] for entry in entries] == [["write_file"], ["read_file"], ["read_file"], []]
+
+
+def test_what_was_granted_is_part_of_the_record(running: RunningService, name: str) -> None:
+    running.write(name, tools="read_file", guest=ECHO)
+    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    answer = invoke(running, name, {}, "read_file(/data/x)")
+    assert answer.capabilities == ("read_file(/data/x)",)
+    assert running.entries(name)[-1]["capabilities"] == ["read_file(/data/x)"]
+
+
+def test_an_unknown_skill_is_not_found(running: RunningService) -> None:
+    assert "'nothing-of-that-name'" in refused(running, SkillNotFound, "nothing-of-that-name").message
+
+
+def test_a_skill_without_a_component_does_not_run(running: RunningService, name: str) -> None:
+    running.write(name)
+    assert "build dist/skill.wasm" in refused(running, ExecutionFailed, name).message
+    assert running.entries(name) == []
+
+
+@pytest.mark.parametrize("guest", [b"", guests.GARBAGE, b"\x7fELF", guests.binary(guests.CORE_MODULE)])
+def test_what_is_no_component_does_not_run(running: RunningService, name: str, guest: bytes) -> None:
+    running.write(name, guest=guest)
+    assert re.search("not WebAssembly|core module|component", refused(running, SourceInvalid, name).message)
+    running.write(name, guest=ECHO)
+    assert invoke(running, name).exit_code == 0
+
+
+@pytest.mark.parametrize("changed", ["SKILL.md", "dist/skill.wasm", "references/a.md"])
+@pytest.mark.parametrize("requested", [(), ("read_file",)])
+def test_one_byte_of_any_file_makes_grants_stale(
+    running: RunningService, name: str, changed: str, requested: tuple[str, ...]
+) -> None:
+    directory = running.write(name, tools="read_file", guest=ECHO, files={"references/a.md": b"text"})
+    grant = running.run(running.service.grant(OPERATOR, name, "read_file"))
+    assert running.run(running.service.is_valid(grant))
+    assert invoke(running, name, {}, *requested).exit_code == 0
+    data = bytearray((directory / changed).read_bytes())
+    data[-1] ^= 1
+    (directory / changed).write_bytes(data)
+    assert not running.run(running.service.is_valid(grant))
+    refused(running, GrantStale, name, *requested)
+
+
+def test_the_new_bytes_run_once_they_are_granted(running: RunningService, name: str) -> None:
+    running.write(name, tools="read_file", guest=ECHO)
+    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    before = invoke(running, name)
+    running.write(name, tools="read_file", guest=SAYS_X)
+    refused(running, GrantStale, name)
+    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    after = invoke(running, name)
+    assert (before.stdout, after.stdout) == ('{"a":1}', "x")
+    assert before.content_hash != after.content_hash
+
+
+def test_a_component_that_changes_under_load_is_never_half_of_each(
+    running: RunningService, name: str
+) -> None:
+    running.write(name, guest=ECHO)
+    hashes = {invoke(running, name).content_hash: '{"a":1}'}
+    running.write(name, guest=SAYS_X)
+    hashes[invoke(running, name).content_hash] = "x"
+
+    async def load() -> list[Invocation]:
+        answers = []
+        for guest in (ECHO, SAYS_X, ECHO, SAYS_X):
+            calls = [asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 1})) for _ in range(8)]
+            await asyncio.sleep(0.01)
+            staged = write_skill(running.settings.home / "staged", name, guest=guest)
+            (staged / "dist" / "skill.wasm").replace(running.skills / name / "dist" / "skill.wasm")
+            answers += await asyncio.gather(*calls)
+        return answers
+
+    for answer in running.run(load()):
+        assert (answer.exit_code, answer.error) == (0, None)
+        assert hashes[answer.content_hash] == answer.stdout
+
+
+class Compilations:
+    """Counts compilations of the service's machine code cache."""
+
+    def __init__(self, running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        compiler = running.service._invoker._machine_code._compiler
+        self._compile = compiler.compile
+        monkeypatch.setattr(compiler, "compile", self)
+
+    async def __call__(self, component: bytes) -> bytes:
+        self.count += 1
+        return await self._compile(component)
+
+
+def unload(running: RunningService, key: str) -> None:
+    running.run(running.service._pool.unload(key))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "another", "removed"])
+def test_machine_code_that_was_tampered_with_is_compiled_again(
+    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    running.write(name, guest=ECHO)
+    invoke(running, name)
+    key = machine_code_key(hashlib.sha256(ECHO).hexdigest())
+    path = running.settings.machine_code_dir / f"{key}.cwasm"
+    good = path.read_bytes()
+    compilations = Compilations(running, monkeypatch)
+    unload(running, key)
+    invoke(running, name)
+    assert compilations.count == 0
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {
+                "truncated": good[:-1],
+                "flipped": good[:-1] + bytes([good[-1] ^ 1]),
+                "empty": b"",
+                "another": b"\x7fELF" + good,
+            }[damage]
+        )
+    unload(running, key)
+    assert invoke(running, name).result == {"a": 1}
+    assert compilations.count == 1
+    assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(good).digest()
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(
+    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(running.service._invoker._machine_code, "_directory", tmp_path / "file" / "aot")
+    running.write(name, guest=component(guests.answers(2)))
+    assert invoke(running, name).stdout == "xx"
+
+
+def test_the_key_of_machine_code_names_the_component() -> None:
+    keys = {machine_code_key(hashlib.sha256(data).hexdigest()) for data in (ECHO, SAYS_X)}
+    assert len(keys) == 2
+    assert all(len(key) == 64 for key in keys)
+
+
+def test_a_caller_that_goes_away_is_recorded_all_the_same(running: RunningService, name: str) -> None:
+    running.write(name, guest=component(guests.LOOPS))
+
+    async def leave() -> None:
+        call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
+        await until(lambda: bool(running.service._invoker._running), 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await until(lambda: not running.service._invoker._running, 10)
+
+    running.run(leave())
+    (entry,) = running.entries(name)
+    assert (entry["kind"], entry["exitCode"]) == ("invocation.finished", 124)
+
+
+def test_untrusted_skills_need_a_kernel_that_confines_them(
+    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_skill(running.settings.installed_skills_dir, f"i/{name}", guest=ECHO)
+    running.write(f"t/{name}", guest=ECHO)
+    monkeypatch.setattr(running.service._invoker, "_landlock", False)
+    assert "no Landlock" in refused(running, ExecutionFailed, f"i/{name}").message
+    assert invoke(running, f"t/{name}").exit_code == 0
+    monkeypatch.setattr(running.service._invoker, "_landlock", True)
+    assert invoke(running, f"i/{name}").exit_code == 0
+
+
+async def lost(running: RunningService) -> None:
+    """Cut every connection of the service, and let none in until `found`."""
+    address = dsn(running)
+    database = address.partition("@/")[2].partition("?")[0]
+    await execute(
+        address.replace(f"@/{database}?", "@/postgres?"),
+        f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",  # noqa: S608
+    )
+
+
+async def found(running: RunningService) -> None:
+    address = dsn(running)
+    database = address.partition("@/")[2].partition("?")[0]
+    await execute(
+        address.replace(f"@/{database}?", "@/postgres?"), f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"
+    )
+
+
+def dsn(running: RunningService) -> str:
+    assert running.settings.database_url is not None
+    return running.settings.database_url.get_secret_value()
+
+
+async def ready_again(running: RunningService) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                return await running.service.check_ready()
+            except StorageUnavailable:
+                await asyncio.sleep(0.02)
+
+
+def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
+    running: RunningService, name: str
+) -> None:
+    running.write(name, guest=ECHO)
+    invoke(running, name)
+
+    async def scenario() -> None:
+        await lost(running)
+        try:
+            await until(lambda: running.service._ledger._connection is None)
+            with pytest.raises(StorageUnavailable, match="nothing is run"):
+                await running.service.invoke(OPERATOR, name, {})
+        finally:
+            await found(running)
+        await ready_again(running)
+        assert (await running.service.invoke(OPERATOR, name, {})).exit_code == 0
+
+    running.run(scenario())
+    assert len(running.entries(name)) == 2
+
+
+def test_an_answer_that_cannot_be_recorded_is_withheld(
+    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subgraph.audit.ledger.WAIT_SECONDS", 0.5)
+    running.write(name, guest=component(guests.LOOPS))
+
+    async def scenario() -> None:
+        call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
+        await until(lambda: bool(running.service._invoker._running), 10)
+        await lost(running)
+        try:
+            with pytest.raises(StorageUnavailable, match="its answer is withheld"):
+                await call
+        finally:
+            await found(running)
+        await ready_again(running)
+
+    running.run(scenario())
+    assert len(running.entries(name)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ({}, "{}"),
+        ({"b": 1, "a": "đ"}, '{"b":1,"a":"đ"}'),
+        ('{"a": 1}', '{"a": 1}'),
+        (' {"a":1.0}\n', ' {"a":1.0}\n'),
+        ({"a": 2**64 - 1, "b": -(2**63)}, '{"a":18446744073709551615,"b":-9223372036854775808}'),
+        ('{"a": 123456789012345678901234567890}', '{"a": 123456789012345678901234567890}'),
+        ({"a": "\0\u2028"}, '{"a":"\\u0000\u2028"}'),
+    ],
+)
+def test_input_is_passed_on_as_json(value: object, encoded: str) -> None:
+    assert encode_input(value, 1000) == encoded
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([], "a JSON list"),
+        (1, "a JSON number"),
+        (1.5, "a JSON number"),
+        (True, "a JSON boolean"),
+        (None, "a JSON null"),
+        ("", "is not JSON"),
+        ("hello", "is not JSON"),
+        ("[1]", "text that holds something else"),
+        ('"{}"', "text that holds something else"),
+        ('{"a": NaN}', "is not JSON"),
+        ('{"a": Infinity}', "is not JSON"),
+        ("{'a': 1}", "is not JSON"),
+        ("{} {}", "is not JSON"),
+        ("\ufeff{}", "is not JSON"),
+        ("{" * 5000, "is not JSON"),
+        ('{"a": "\ud800"}', "surrogate"),
+        ('{"a": "\\ud800"}', "is not JSON"),
+        ({"a": "\ud800"}, "surrogate"),
+        ({"\ud800": 1}, "surrogate"),
+        ({"a": float("nan")}, "cannot be written as JSON"),
+        ({"a": float("inf")}, "cannot be written as JSON"),
+        ({"a": object()}, "cannot be written as JSON"),
+    ],
+)
+def test_input_that_is_no_object_is_refused(value: object, reason: str) -> None:
+    with pytest.raises(InputInvalid, match=reason) as caught:
+        encode_input(value, 10_000)
+    caught.value.message.encode()
+
+
+def test_large_integers_reach_a_skill_to_the_last_digit() -> None:
+    assert encode_input({"a": 2**64 + 1}, 100) == '{"a":18446744073709551617}'
+
+
+def test_input_nested_too_deeply_is_refused() -> None:
+    value: dict[str, Any] = {}
+    for _ in range(2000):
+        value = {"a": value}
+    with pytest.raises(InputInvalid):
+        encode_input(value, 100_000)
+
+
+def test_input_has_a_limit_in_bytes() -> None:
+    assert len(encode_input({"a": "x" * 92}, 100)) == 100
+    for over in ({"a": "x" * 93}, {"a": "đ" * 47}, '{"a":1}' + " " * 94):
+        with pytest.raises(InputInvalid, match="over the limit of 100"):
+            encode_input(over, 100)
+
+
+def test_answer_is_parsed_where_it_can_be_passed_on() -> None:
+    assert parse_output('{"a": [1]}') == {"a": [1]}
+    assert parse_output("null") is None
+    assert parse_output("text") is None
+    assert parse_output("[" * 240 + "]" * 240) is not None
+    for deep in (255, 1000, 5000):
+        assert parse_output("[" * deep + "]" * deep) is None
+    assert parse_output("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000

@@ -1,0 +1,198 @@
+"""Skills in temporary directories, and the service that runs them, inside this process."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import httpx
+import orjson
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from subgraph.api.app import build_app
+from subgraph.principal import LOCAL_OPERATOR
+from subgraph.service import Service
+from subgraph.settings import Settings
+from tests.support.guests import ECHO, binary
+from tests.support.postgres import TEST_SECONDS
+
+T = TypeVar("T")
+
+OPERATOR = LOCAL_OPERATOR
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+
+
+@functools.cache
+def component(text: str = ECHO) -> bytes:
+    """The bytes of a guest, assembled once."""
+    return binary(text)
+
+
+def write_skill(
+    root: Path,
+    path: str,
+    *,
+    tools: str = "",
+    fields: str = "",
+    body: str = "# How to use it\n",
+    guest: bytes | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a skill at `path` below a root; return its directory. `fields` are lines of front matter."""
+    directory = root / path
+    directory.mkdir(parents=True, exist_ok=True)
+    name = directory.name
+    lines = ["---", f"name: {name}", f"description: What {name} does."]
+    if tools:
+        lines.append(f"allowed-tools: {tools}")
+    text = "\n".join([*lines, *fields.splitlines(), "---", body])
+    (directory / "SKILL.md").write_text(text, encoding="utf-8")
+    if guest is not None:
+        (directory / "dist").mkdir(exist_ok=True)
+        (directory / "dist" / "skill.wasm").write_bytes(guest)
+    for name, data in (files or {}).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(data)
+    return directory
+
+
+class SkillSettings(Settings):
+    """Settings without the skills that ship with the service: a test sees its own alone."""
+
+    @property
+    def builtin_skills_dir(self) -> Path:
+        return self.home / "builtin"
+
+
+def skill_settings(home: Path, dsn: str, **fields: Any) -> SkillSettings:
+    """Settings of a service with one worker and the skills below `home / "mine"`, which are trusted."""
+    (home / "mine").mkdir(parents=True, exist_ok=True)
+    defaults: dict[str, Any] = {"workers": 1, "skill_roots": (home / "mine",)}
+    return SkillSettings(home=home, database_url=SecretStr(dsn), **{**defaults, **fields})
+
+
+class Loop:
+    """One event loop for many tests: a service lives on the loop that started it."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Drive a coroutine to its end, within `TEST_SECONDS`."""
+        return self._runner.run(asyncio.wait_for(coroutine, TEST_SECONDS))
+
+    @contextmanager
+    def entered(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Enter an asynchronous context on this loop, and leave it at the end."""
+        value = self.run(manager.__aenter__())
+        try:
+            yield value
+        finally:
+            self.run(manager.__aexit__(None, None, None))
+
+
+@contextmanager
+def event_loop() -> Iterator[Loop]:
+    """An event loop that lasts for several calls of `run`."""
+    with asyncio.Runner() as runner:
+        yield Loop(runner)
+
+
+class RunningService(Loop):
+    """A service that runs, where its skills lie, and what its ledger holds."""
+
+    def __init__(self, runner: asyncio.Runner, service: Service, settings: Settings) -> None:
+        super().__init__(runner)
+        self.service = service
+        self.settings = settings
+        self.skills = settings.skill_roots[0]
+
+    def write(self, path: str, **what: Any) -> Path:
+        """Write a skill and have the service find it."""
+        directory = write_skill(self.skills, path, **what)
+        self.run(self.service._catalog.scan())
+        return directory
+
+    def entries(self, skill: str | None = None) -> list[dict[str, Any]]:
+        """The ledger's entries in order, all of them or those of one skill."""
+        assert self.settings.database_url is not None
+        found = self.run(_entries(self.settings.database_url.get_secret_value()))
+        return [entry for entry in found if skill in (None, entry["skill"])]
+
+
+async def _entries(dsn: str) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        rows = await connection.fetch("SELECT entry FROM audit.entry ORDER BY seq")
+    finally:
+        await connection.close()
+    return [orjson.loads(row["entry"]) for row in rows]
+
+
+@contextmanager
+def service_in_process(settings: Settings) -> Iterator[RunningService]:
+    """Run the service on an event loop of this process."""
+    with asyncio.Runner() as runner:
+        loop = Loop(runner)
+        with loop.entered(Service(settings)) as service:
+            yield RunningService(runner, service, settings)
+
+
+class Client:
+    """Requests to an application in this process, without a socket."""
+
+    def __init__(self, loop: Loop, application: Starlette, settings: Settings) -> None:
+        self._loop = loop
+        self._application = application
+        self.skills = settings.skill_roots[0] if settings.skill_roots else settings.home
+
+    def request(
+        self, method: str, path: str = "/graphql", *, url: str = "http://127.0.0.1:8000", **what: Any
+    ) -> httpx.Response:
+        """Send one request."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self._application)
+            async with httpx.AsyncClient(transport=transport, base_url=url) as client:
+                return await client.request(method, path, **what)
+
+        return self._loop.run(send())
+
+    def post(self, body: object, *, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Post JSON (an object to encode, or bytes as they are) and ask for GraphQL's own media type."""
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        merged = {"content-type": JSON, "accept": GRAPHQL, **(headers or {})}
+        return self.request("POST", content=content, headers=merged)
+
+    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Execute a document; the whole answer."""
+        answer: dict[str, Any] = self.post({"query": document, "variables": variables}).json()
+        return answer
+
+    def data(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Execute a document that must succeed; its data."""
+        answer = self.query(document, **variables)
+        assert "errors" not in answer, answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def code(self, document: str, **variables: Any) -> str:
+        """Execute a document that must fail with one error; its code."""
+        (error,) = self.query(document, **variables)["errors"]
+        return str(error["extensions"]["code"])
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Client]:
+    """The whole application on an event loop of this process, its service started."""
+    app = build_app(settings)
+    with event_loop() as loop, loop.entered(app.router.lifespan_context(app)):
+        yield Client(loop, app, settings)
