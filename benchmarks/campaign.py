@@ -113,7 +113,10 @@ def _arguments() -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--calls", type=int, default=1000, help="invocations of the slow skill (1000)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.calls < CALLERS:
+        parser.error(f"--calls must be at least {CALLERS}, one for each caller")
+    return arguments
 
 
 def _typescript_inputs() -> list[dict[str, Any]]:

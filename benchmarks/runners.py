@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
+from benchmarks.load import run_callers
+from benchmarks.samples import percentile
 from benchmarks.subjects import Subject
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
@@ -28,9 +31,22 @@ class Runner:
         return await self._pool.call(subject.skill, subject.case(number).text, self._limits)
 
 
-def is_right(subject: Subject, number: int, reply: Reply) -> bool:
-    """Whether a reply has the output that belongs to the input of that number."""
-    return reply.exit_code == 0 and reply.output == subject.case(number).answer_text
+async def measure_calls(
+    runner: Runner, subject: Subject, *, callers: int, seconds: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure a round; return the figures of the callers, and those that the workers took of themselves.
+
+    Raises `WrongAnswer`.
+    """
+    elapsed_us: list[int] = []
+
+    def check(number: int, reply: Reply) -> bool:
+        elapsed_us.append(reply.elapsed_us)
+        return reply.exit_code == 0 and reply.output == subject.case(number).answer_text
+
+    samples = await run_callers(partial(runner.call, subject), check, callers=callers, seconds=seconds)
+    measured = sorted(elapsed_us[-len(samples.latencies_ns) :])  # without the warm-up
+    return samples.figures(), {f"p{percent}_us": percentile(measured, percent) for percent in (50, 95, 99)}
 
 
 @asynccontextmanager

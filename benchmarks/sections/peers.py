@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
 import uvloop
 
 from benchmarks.environment import Environment
-from benchmarks.load import run_blocking, run_callers
+from benchmarks.load import run_blocking
 from benchmarks.peers import ExtismEcho, WasmtimeCommand
 from benchmarks.report import Row, Section, Target
-from benchmarks.runners import is_right, running_pool
-from benchmarks.samples import Samples, median_figures
+from benchmarks.runners import measure_calls, running_pool
+from benchmarks.samples import median_figures
 from benchmarks.subjects import Subject
 
 OURS = "this service: confined worker, fresh store"
+OURS_INSIDE = "  of it inside the worker"
 FRESH = "Extism, fresh plugin of a compiled plugin"
 REUSED = "Extism, one plugin reused (keeps its memory)"
 COMMAND = "wasmtime run, precompiled, a process a call"
 
-Contender: TypeAlias = Callable[[float], Awaitable[Samples]]
-"""Runs for that many seconds."""
+Turn: TypeAlias = Callable[[float], Awaitable[Mapping[str, dict[str, float]]]]
+"""Runs for that many seconds, and returns figures by the label of their row."""
 
 
 def measure(environment: Environment) -> Section:
@@ -36,29 +37,33 @@ async def _measure(environment: Environment) -> Section:
     command = WasmtimeCommand(subject.component, environment.directory)
     async with running_pool(1, [subject]) as runner:
 
-        async def ours(seconds: float) -> Samples:
-            return await run_callers(
-                partial(runner.call, subject), partial(is_right, subject), callers=1, seconds=seconds
-            )
+        async def ours(seconds: float) -> Mapping[str, dict[str, float]]:
+            outside, inside = await measure_calls(runner, subject, callers=1, seconds=seconds)
+            return {OURS: outside, OURS_INSIDE: inside}
 
-        contenders: list[tuple[str, Contender]] = [
-            (OURS, ours),
-            (FRESH, partial(_blocking, subject, extism.call_fresh)),
-            (REUSED, partial(_blocking, subject, extism.call_reused)),
-            (COMMAND, partial(_blocking, subject, command.call)),
+        turns: list[Turn] = [
+            ours,
+            partial(_blocking, FRESH, subject, extism.call_fresh),
+            partial(_blocking, REUSED, subject, extism.call_reused),
+            partial(_blocking, COMMAND, subject, command.call),
         ]
-        rounds: dict[str, list[dict[str, float]]] = {name: [] for name, _ in contenders}
-        for turn in range(2 * environment.plan.rounds):
-            for name, contender in contenders if turn % 2 == 0 else reversed(contenders):
-                samples = await contender(environment.plan.seconds / 4)
-                rounds[name].append(samples.figures())
-    return _section({name: median_figures(figures) for name, figures in rounds.items()})
+        rounds: dict[str, list[dict[str, float]]] = {
+            label: [] for label in (OURS, OURS_INSIDE, FRESH, REUSED, COMMAND)
+        }
+        for number in range(2 * environment.plan.rounds):
+            for turn in turns if number % 2 == 0 else reversed(turns):
+                for label, figures in (await turn(environment.plan.seconds / 4)).items():
+                    rounds[label].append(figures)
+    return _section({label: median_figures(figures) for label, figures in rounds.items()})
 
 
 def _section(figures: dict[str, dict[str, float]]) -> Section:
     fresh = figures[FRESH]
     targets = [Target(name, at_most=fresh[name], source="Extism fresh") for name in ("p50_us", "p95_us")]
-    rows = [Row(name, measured, targets if name == OURS else ()) for name, measured in figures.items()]
+    rows = [
+        Row(label, measured, targets if label in (OURS, OURS_INSIDE) else ())
+        for label, measured in figures.items()
+    ]
     notes = [
         "1 caller; ours includes the way to another process and back, and all limits",
         "Extism runs in the caller's process, without limits; CPU is the caller's process",
@@ -66,9 +71,12 @@ def _section(figures: dict[str, dict[str, float]]) -> Section:
     return Section("peers", "The same trivial skill by other hosts", rows, notes)
 
 
-async def _blocking(subject: Subject, call: Callable[[str], str], seconds: float) -> Samples:
-    return run_blocking(
+async def _blocking(
+    label: str, subject: Subject, call: Callable[[str], str], seconds: float
+) -> Mapping[str, dict[str, float]]:
+    samples = run_blocking(
         lambda number: call(subject.case(number).text),
         lambda number, text: text == subject.case(number).answer_text,
         seconds=seconds,
     )
+    return {label: samples.figures()}

@@ -5,11 +5,9 @@ from __future__ import annotations
 import uvloop
 
 from benchmarks.environment import Environment
-from benchmarks.load import run_callers
 from benchmarks.report import Row, Section
-from benchmarks.runners import Runner, is_right, running_pool
-from benchmarks.samples import Samples, median_figures
-from benchmarks.subjects import Subject
+from benchmarks.runners import measure_calls, running_pool
+from benchmarks.samples import median_figures
 from subgraph.settings import Settings
 
 CALLERS = 16
@@ -26,17 +24,10 @@ async def _measure(environment: Environment) -> Section:
     async with running_pool(workers, environment.subjects) as runner:
         for _ in range(environment.plan.rounds):
             for subject in environment.subjects:
-                samples = await _round(runner, subject, environment.plan.seconds)
-                rounds[subject.label].append(samples.figures())
-    rows = [Row(label, median_figures(figures)) for label, figures in rounds.items()]
+                figures, _ = await measure_calls(
+                    runner, subject, callers=CALLERS, seconds=environment.plan.seconds
+                )
+                rounds[subject.label].append(figures)
+    rows = [Row(label, median_figures(taken)) for label, taken in rounds.items()]
     note = f"{workers} workers, {CALLERS} callers; CPU is the callers' process"
     return Section("pool", f"Worker pool at {CALLERS} callers", rows, [note])
-
-
-async def _round(runner: Runner, subject: Subject, seconds: float) -> Samples:
-    return await run_callers(
-        lambda number: runner.call(subject, number),
-        lambda number, reply: is_right(subject, number, reply),
-        callers=CALLERS,
-        seconds=seconds,
-    )

@@ -5,12 +5,9 @@ from __future__ import annotations
 import uvloop
 
 from benchmarks.environment import Environment
-from benchmarks.load import run_callers
 from benchmarks.report import Row, Section, Target
-from benchmarks.runners import Runner, is_right, running_pool
-from benchmarks.samples import median_figures, percentile
-from benchmarks.subjects import Subject
-from subgraph.execution.protocol import Reply
+from benchmarks.runners import measure_calls, running_pool
+from benchmarks.samples import median_figures
 
 P95_US = {"small (C)": 200.0, "TypeScript": 1000.0}
 
@@ -26,7 +23,9 @@ async def _measure(environment: Environment) -> Section:
     async with running_pool(1, environment.subjects) as runner:
         for _ in range(environment.plan.rounds):
             for subject in environment.subjects:
-                caller, worker = await _round(runner, subject, environment.plan.seconds)
+                caller, worker = await measure_calls(
+                    runner, subject, callers=1, seconds=environment.plan.seconds
+                )
                 outside[subject.label].append(caller)
                 inside[subject.label].append(worker)
     rows = []
@@ -36,20 +35,3 @@ async def _measure(environment: Environment) -> Section:
             rows.append(Row(f"{subject.label}, {where}", median_figures(rounds[subject.label]), [target]))
     note = "pool of 1 worker, 1 caller, a fresh store each call; CPU is the caller's process"
     return Section("worker", "WASM call in the worker", rows, [note])
-
-
-async def _round(
-    runner: Runner, subject: Subject, seconds: float
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the figures of the caller, and those that the worker took of itself."""
-    elapsed: list[int] = []
-
-    def check(number: int, reply: Reply) -> bool:
-        elapsed.append(reply.elapsed_us)
-        return is_right(subject, number, reply)
-
-    samples = await run_callers(
-        lambda number: runner.call(subject, number), check, callers=1, seconds=seconds
-    )
-    measured = sorted(elapsed[-len(samples.latencies_ns) :])  # without the warm-up
-    return samples.figures(), {f"p{percent}_us": percentile(measured, percent) for percent in (50, 95, 99)}

@@ -42,7 +42,7 @@ class _Size(NamedTuple):
 
 
 class DocumentLimits(ASTValidationRule):
-    """Refuses operations over the limits. Introspection is left out: `TOKENS_LIMIT` bounds it."""
+    """Refuses documents over the limits. The depth of introspection is left to the rule of its own."""
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
@@ -57,7 +57,8 @@ class DocumentLimits(ASTValidationRule):
             if isinstance(node, OperationDefinitionNode):
                 self._check("operation", node, self._measure(node.selection_set))
             elif isinstance(node, FragmentDefinitionNode):
-                self._check("fragment", node, self._measure_fragment(node.name.value))
+                size = self._measure_fragment(node.name.value)
+                self._check("fragment", node, size._replace(depth=0))  # it counts where it is spread
 
     def _check(self, kind: str, node: Node, size: _Size) -> None:
         for what, measured, limit in (
@@ -72,11 +73,12 @@ class DocumentLimits(ASTValidationRule):
         depth = fields = aliases = 0
         for selection in () if selections is None else selections.selections:
             if isinstance(selection, FieldNode):
-                if selection.name.value.startswith("__"):
-                    continue
                 inner = self._measure(selection.selection_set)
+                introspects = selection.name.value.startswith("__")
                 inner = _Size(
-                    inner.depth + 1, inner.fields + 1, inner.aliases + (selection.alias is not None)
+                    0 if introspects else inner.depth + 1,
+                    inner.fields + 1,
+                    inner.aliases + (selection.alias is not None),
                 )
             elif isinstance(selection, InlineFragmentNode):
                 inner = self._measure(selection.selection_set)

@@ -59,6 +59,7 @@ within half a second, and one that fails every flush is not hammered."""
 _REFUSALS = ("22", "23", "54")
 
 _FAILURES: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
+_CONNECT_FAILURES: tuple[type[Exception], ...] = (StorageUnavailable, *_FAILURES)
 
 
 @dataclass(slots=True, eq=False)
@@ -260,7 +261,7 @@ class Ledger:
         self._pause = min(self._pause * 2, LAST_PAUSE_SECONDS)
         try:
             await self._connect()
-        except (StorageUnavailable, *_FAILURES) as error:  # whatever it is, the next attempt may do better
+        except _CONNECT_FAILURES as error:  # whatever it is, the next attempt may do better
             log.debug("the ledger is not connected yet: %s", error)
         else:
             log.info("the ledger is connected again")

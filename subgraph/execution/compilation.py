@@ -8,6 +8,7 @@ nothing else: no file, no network, no secret, bounded memory and time. `Compiler
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import sys
@@ -15,7 +16,7 @@ import sys
 from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution.child import child_command
 from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
-from subgraph.execution.lifetime import die_with
+from subgraph.execution.lifetime import die_with, go_first_when_memory_runs_out
 
 COMPONENT_LIMIT = 64 * 1024 * 1024
 """Bound of a component, in bytes; the interpreters that components carry take up to 20 MiB."""
@@ -23,6 +24,10 @@ COMPONENT_LIMIT = 64 * 1024 * 1024
 TIME_LIMIT_SECONDS = 120
 """Bound of one compilation; the largest interpreter known takes 11 s on one core."""
 
+MACHINE_CODE_LIMIT = 200 * 1024 * 1024
+"""Bound of machine code, in bytes: three to five times the size of its component, under that of a frame."""
+
+_MESSAGE_LIMIT = 64 * 1024
 _MEMORY_LIMIT = 4 << 30
 _CONCURRENT_LIMIT = 1  # one compilation can occupy every core
 
@@ -57,7 +62,7 @@ class Compiler:
             )
             try:
                 async with asyncio.timeout(TIME_LIMIT_SECONDS):
-                    output, errors = await process.communicate(component)
+                    output, errors = await _exchange(process, component)
             except TimeoutError:
                 raise ExecutionFailed(f"compiling took longer than {TIME_LIMIT_SECONDS} s") from None
             finally:
@@ -73,9 +78,43 @@ class Compiler:
         raise ExecutionFailed("the compiler was stopped: the component needs more than it may use")
 
 
+async def _exchange(process: asyncio.subprocess.Process, component: bytes) -> tuple[bytes, bytes]:
+    """Give the compiler a component; return what it wrote to stdout and stderr once it has ended.
+
+    Raises `ExecutionFailed` when it writes more than machine code has; it may have been taken over.
+    """
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise RuntimeError("the compiler was started without pipes")
+    output, errors, _ = await asyncio.gather(
+        _read(process.stdout, MACHINE_CODE_LIMIT),
+        _read(process.stderr, _MESSAGE_LIMIT),
+        _write(process.stdin, component),
+    )
+    await process.wait()
+    return output, errors
+
+
+async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:
+    data = bytearray()
+    while chunk := await stream.read(1 << 20):
+        data += chunk
+        if len(data) > limit:
+            raise ExecutionFailed("the compiler wrote more than it may")
+    return bytes(data)
+
+
+async def _write(stream: asyncio.StreamWriter, data: bytes) -> None:
+    # A compiler that ends before it has read everything says why by its exit code.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
+
+
 def main() -> None:
     """Read a component from stdin, write its machine code to stdout; the exit code tells the outcome."""
     die_with(os.getppid())
+    go_first_when_memory_runs_out()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CPU, (2 * TIME_LIMIT_SECONDS, 2 * TIME_LIMIT_SECONDS))

@@ -1,9 +1,10 @@
-"""Processes that must not outlive the one that started them."""
+"""Processes that must not outlive the one that started them, and that it can spare."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 from subgraph.execution.confinement.syscalls import prctl
 
@@ -15,3 +16,8 @@ def die_with(parent: int) -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(1)
+
+
+def go_first_when_memory_runs_out() -> None:
+    """Have the kernel kill this process before any other when memory runs out (proc(5), oom_score_adj)."""
+    Path("/proc/self/oom_score_adj").write_text("1000")

@@ -96,9 +96,31 @@ def decode(body: bytes) -> Any:
         raise ProtocolError("not a message") from error
 
 
+def _decode_flat(body: bytes) -> Any:
+    """Decode a list of a reply's length without lists or mappings in it; raises as `decode`.
+
+    A few megabytes of empty lists would become hundreds in memory, so the second list ends it.
+    """
+    lists = 0
+
+    def count(items: list[Any]) -> list[Any]:
+        nonlocal lists
+        lists += 1
+        if lists > 1:
+            raise ProtocolError("a message is nested")
+        return items
+
+    try:
+        return msgpack.unpackb(
+            body, list_hook=count, max_array_len=len(_REPLY_TYPES), max_map_len=0, max_ext_len=0
+        )
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not a message") from error
+
+
 def decode_reply(body: bytes, limits: Limits) -> Reply:
     """Decode a worker's answer to a call under limits. Raises `ProtocolError` for anything else."""
-    fields = decode(body)
+    fields = _decode_flat(body)
     if type(fields) is not list or len(fields) != len(_REPLY_TYPES):
         raise ProtocolError("not a reply")
     for field, types in zip(fields, _REPLY_TYPES, strict=True):

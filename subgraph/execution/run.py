@@ -103,7 +103,7 @@ class Run:
         if function is None:
             raise RuntimeError("an index of the component did not find its function")
         self._instantiated = True
-        store.set_limits(memory_size=ADDRESSABLE_BYTES)
+        store.set_limits(memory_size=ADDRESSABLE_BYTES, table_elements=_TABLE_ELEMENTS)
         before = self._watchdog.mapped_bytes()
         self._watchdog.arm(before + self._allowed_bytes, deadline_ticks)
         try:
@@ -125,6 +125,9 @@ class Run:
             return self._over("output", output_exceeded(self._call.output_bytes))
         if self._added_bytes > self._allowed_bytes:
             return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
+        if self._elapsed_us() > (self._call.time_ms + TICK_MS) * 1000:
+            # It blocked past its deadline, where no interrupt reached it, and then was quick.
+            return self._over("time", time_exceeded(self._call.time_ms))
         if result.tag == "ok":
             return self._ended(ExitCode.OK, output=text)
         return self._failed(text)
@@ -154,6 +157,9 @@ class Run:
             return self._failed("the skill mishandled its input or its answer")
         return self._failed("the component could not be started")
 
+    def _elapsed_us(self) -> int:
+        return (time.perf_counter_ns() - self._started_ns) // 1000
+
     def _over(self, limit: str, message: str) -> Reply:
         exit_code = ExitCode.TIME if limit == "time" else ExitCode.RESOURCE
         return self._ended(exit_code, error_code="LIMIT_EXCEEDED", error=message, limit=limit)
@@ -176,7 +182,7 @@ class Run:
             error_code=error_code,
             error=error,
             limit=limit,
-            elapsed_us=(time.perf_counter_ns() - self._started_ns) // 1000,
+            elapsed_us=self._elapsed_us(),
             memory_bytes=self._added_bytes,
             stdout=self._stdout.text(),
             stderr=self._stderr.text(),

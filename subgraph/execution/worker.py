@@ -1,6 +1,6 @@
 """The process that runs skills, one call at a time. It is forked from the zygote and never trusted.
 
-1. Open what is needed from outside: the account of its memory.
+1. Open what is needed from outside: the account of its memory; let go of the service's log.
 2. Landlock: no file, no TCP, no signal to others.
 3. Start the watchdog thread, which inherits Landlock.
 4. seccomp on every thread, then try everything forbidden; refuse work if any of it succeeds.
@@ -47,7 +47,15 @@ def _confine(engine: SkillEngine, *, landlock: bool) -> None:
     # A fixed threshold: large strings go back to the kernel at once and do not blur the account.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
     watchdog = engine.prepare()
+    _let_go_of_the_log()
     if landlock:
         confine_files()
     watchdog.start()
     confine_system_calls(executable_memory=False)
+
+
+def _let_go_of_the_log() -> None:
+    """Send stderr nowhere: whoever takes over a worker could write what he likes into the service's log."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

@@ -20,10 +20,9 @@ from typing import NoReturn
 
 from subgraph.execution import worker
 from subgraph.execution.engine import ComponentError, SkillEngine
-from subgraph.execution.lifetime import die_with
+from subgraph.execution.lifetime import die_with, go_first_when_memory_runs_out
 from subgraph.execution.protocol import ProtocolError, decode, encode, receive_with_descriptors
 
-_OOM_SCORE_WORKER = "1000"  # when memory runs out, a worker goes before anything else
 _FIRST_DESCRIPTOR, _DESCRIPTORS_END = 3, 1 << 20  # beside the standard streams
 
 
@@ -87,8 +86,7 @@ def _become_worker(zygote: int, descriptor: int, engine: SkillEngine, *, landloc
     status = 1
     try:
         die_with(zygote)
-        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
-            score.write(_OOM_SCORE_WORKER)
+        go_first_when_memory_runs_out()
         os.closerange(_FIRST_DESCRIPTOR, descriptor)
         os.closerange(descriptor + 1, _DESCRIPTORS_END)
         worker.serve(socket.socket(fileno=descriptor), engine, landlock=landlock)

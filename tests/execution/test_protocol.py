@@ -263,3 +263,9 @@ def test_a_descriptor_travels_with_its_frame(pair: tuple[socket.socket, socket.s
     os.close(reading)
     theirs.close()
     assert receive_with_descriptors(ours) == (None, [])
+
+
+def test_nested_lists_end_a_reply_before_they_fill_memory() -> None:
+    bomb = b"\x99" + b"\x90" * 1_000_000
+    with pytest.raises(ProtocolError, match="nested"):
+        decode_reply(bomb, LIMITS)

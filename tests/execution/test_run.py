@@ -236,3 +236,9 @@ def test_an_engine_runs_nothing_before_it_is_prepared() -> None:
     engine.prepare()
     with pytest.raises(ComponentError, match="not loaded"):
         engine.run(call)
+
+
+def test_an_answer_that_comes_just_after_the_deadline_is_over_time(driver: Driver) -> None:
+    reply = driver.call(guests.sleeps(0.15), limits=replace(LIMITS, time_ms=80))
+    assert (reply.exit_code, reply.limit) == (124, "time")
+    assert works(driver)

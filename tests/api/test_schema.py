@@ -1,0 +1,150 @@
+"""The schema is the one that was documented to other teams, and the one that is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_ast_schema,
+    parse,
+)
+
+from subgraph.api.schema import build_schema
+
+# The Skill module's documentation, "GraphQL subgraph", without what is not built yet (`installSkill`).
+DOCUMENTED = """
+type Skill {
+  name: String!
+  version: String
+  description: String!
+  license: String
+  region: String
+  allowedTools: [String!]!
+  hasWasm: Boolean!
+  installSource: InstallSource!
+  contentHash: String!
+  invocationsLast24h: Int!
+}
+
+type Invocation {
+  invocationId: ID!
+  skillName: String!
+  actor: String!
+  exitCode: Int!
+  startedAt: DateTime!
+  endedAt: DateTime!
+  executor: Executor!
+  capabilitiesGranted: [String!]!
+}
+
+type CapabilityGrant {
+  skillName: String!
+  capability: String!
+  grantedBy: String!
+  grantedAt: DateTime!
+  contentHashAtGrant: String!
+  stillValid: Boolean!
+}
+
+enum InstallSource { LOCAL OCI HTTPS BUILTIN }
+enum Executor { WASM SCRIPT INLINE }
+
+type Query {
+  skill(name: String!): Skill
+  skills(region: String, hasWasm: Boolean): [Skill!]!
+  invocation(invocationId: ID!): Invocation
+  capabilityGrants(skillName: String): [CapabilityGrant!]!
+}
+
+type Mutation {
+  invokeSkill(name: String!, input: JSON!): Invocation!
+  grantCapability(skillName: String!, capability: String!): CapabilityGrant!
+  revokeSkill(name: String!, note: String): Skill!
+}
+
+scalar DateTime
+scalar JSON
+"""
+
+KEYS = {
+    'type Skill @key(fields: "name")',
+    'type Invocation @key(fields: "invocationId")',
+    'type CapabilityGrant @key(fields: "skillName")',
+}
+
+# Additions to what is documented; whoever adds one decides so here.
+ADDED = {
+    "Skill": {"path", "revoked", "revokedNote"},
+    "Invocation": {"contentHash", "elapsedUs", "error", "result", "stdout", "stderr"},
+    "CapabilityGrant": set(),
+    "Query": {"_entities", "_service"},
+    "Mutation": set(),
+}
+
+SCHEMA = build_schema(introspection=True)
+BUILT: GraphQLSchema = SCHEMA._schema
+WANTED = build_ast_schema(parse(DOCUMENTED))
+
+
+def documented_objects() -> list[tuple[GraphQLObjectType, GraphQLObjectType]]:
+    pairs = []
+    for name, wanted in WANTED.type_map.items():
+        if isinstance(wanted, GraphQLObjectType) and not name.startswith("__"):
+            built = BUILT.type_map[name]
+            assert isinstance(built, GraphQLObjectType)
+            pairs.append((wanted, built))
+    return pairs
+
+
+def test_every_documented_field_has_its_type_and_arguments() -> None:
+    for wanted, built in documented_objects():
+        for name, field in wanted.fields.items():
+            where = f"{wanted.name}.{name}"
+            assert str(built.fields[name].type) == str(field.type), where
+            for argument, of in field.args.items():
+                assert str(built.fields[name].args[argument].type) == str(of.type), f"{where}({argument})"
+            for argument, of in built.fields[name].args.items():
+                assert argument in field.args or not str(of.type).endswith("!"), f"{where}({argument})"
+
+
+def test_enums_are_as_documented() -> None:
+    for name in ("InstallSource", "Executor"):
+        wanted, built = WANTED.type_map[name], BUILT.type_map[name]
+        assert isinstance(wanted, GraphQLEnumType)
+        assert isinstance(built, GraphQLEnumType)
+        assert list(built.values) == list(wanted.values)
+
+
+def test_additions_are_deliberate() -> None:
+    for wanted, built in documented_objects():
+        assert set(built.fields) - set(wanted.fields) == ADDED[wanted.name]
+    others = {name for name in set(BUILT.type_map) - set(WANTED.type_map) if not name.startswith("_")}
+    assert others - {"Boolean", "String", "Int", "ID", "Float"} == {"InvocationError"}
+    assert BUILT.subscription_type is None
+
+
+def test_entities_have_the_documented_keys_and_federation_version() -> None:
+    sdl = SCHEMA.as_str()
+    for key in KEYS:
+        assert key in sdl
+    assert '@link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key"])' in sdl
+
+
+def test_everything_is_described() -> None:
+    for name, type_ in BUILT.type_map.items():
+        if name.startswith("_"):
+            continue
+        assert type_.description, name
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            missing = [field for field, of in type_.fields.items() if not of.description]
+            assert [field for field in missing if not field.startswith("_")] == [], name
+
+
+def test_the_committed_schema_is_the_printed_one() -> None:
+    committed = Path(__file__).parents[2] / "schema" / "schema.graphql"
+    printed = SCHEMA.as_str() + "\n"
+    assert committed.read_text(encoding="utf-8") == printed, "run `make schema` and commit the result"
