@@ -127,7 +127,7 @@ def _reason(error: jwt.PyJWTError) -> str:
     if isinstance(error, jwt.InvalidIssuerError):
         return "it is from another issuer"
     if isinstance(error, jwt.MissingRequiredClaimError):
-        return "it lacks exp, sub or aud"
+        return f"it lacks {error.claim}"
     return "its form or signature is wrong"
 
 

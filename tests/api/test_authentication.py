@@ -113,9 +113,9 @@ def test_another_header_is_no_token(header: str | None) -> None:
     [
         ({"exp": 1}, "it has expired"),
         ({"exp": int(time.time()) - 60}, "it has expired"),
-        ({"exp": None}, "lacks exp, sub or aud"),
+        ({"exp": None}, "lacks exp"),
         ({"exp": "soon"}, "form or signature"),
-        ({"sub": None}, "lacks exp, sub or aud"),
+        ({"sub": None}, "lacks sub"),
         ({"aud": None}, "aud"),
         ({"aud": "another"}, "another audience"),
         ({"aud": ["another"]}, "another audience"),
@@ -148,8 +148,8 @@ def test_one_of_several_audiences_suffices_and_long_names_are_kept() -> None:
 def test_the_issuer_counts_where_one_is_set() -> None:
     one = authenticator(jwt_issuer="https://issuer")
     assert caller(one, token(iss="https://issuer")).actor == "ann"
-    for changes in ({"iss": "https://other"}, {}):
-        assert "it " in refusal(one, token(**changes))
+    assert "another issuer" in refusal(one, token(iss="https://other"))
+    assert "lacks iss" in refusal(one, token())
 
 
 def encoded(part: object) -> str:
@@ -392,9 +392,11 @@ OPERATIONS = [
     (Scope.READ, '{ _entities(representations: [{__typename: "Skill", name: "echo"}]) { __typename } }'),
     (Scope.AUDIT, '{ invocation(invocationId: "00000000-0000-0000-0000-000000000000") { actor } }'),
     (Scope.AUDIT, "{ capabilityGrants { capability } }"),
-    (Scope.AUDIT, '{ _entities(representations: [{__typename: "Invocation", invocationId: "'
-     '00000000-0000-0000-0000-000000000000"}, {__typename: "CapabilityGrant", skillName: "echo"}])'
-     " { __typename } }"),
+    (
+        Scope.AUDIT,
+        '{ _entities(representations: [{__typename: "CapabilityGrant", skillName: "echo"}]) { __typename } }',
+    ),
+    (Scope.AUDIT, '{ _entities(representations: [{__typename: "Invocation"}]) { __typename } }'),
     (Scope.INVOKE, 'mutation { invokeSkill(name: "echo", input: {}) { exitCode } }'),
     (Scope.GRANT, 'mutation { grantCapability(skillName: "echo", capability: "read_file") { capability } }'),
     (Scope.GRANT, 'mutation { revokeSkill(name: "none") { path } }'),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def invocations(api: Client) -> list[str]:
 def grants(api: Client) -> None:
     for capability in ("list_dir", "read_file"):
         api.data(
-            'mutation ($c: String!) { grantCapability(skillName: "cuo/echo", capability: $c) { capability } }',
+            'mutation ($c: String!) { grantCapability(skillName: "cuo/echo", capability: $c) { grantedBy } }',
             c=capability,
         )
 
@@ -103,7 +102,7 @@ def test_a_bad_reference_fails_alone(api: Client, representation: object, code: 
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the queries that are made."""
     made: list[str] = []
     fetch = Transaction.fetch
@@ -114,7 +113,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return await fetch(self, name, *args)
 
     monkeypatch.setattr(Transaction, "fetch", counted)
-    yield made
+    return made
 
 
 @pytest.mark.parametrize("count", [1, 30])
