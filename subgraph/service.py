@@ -13,7 +13,7 @@ from uuid import UUID
 from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocations
 from subgraph.capabilities import Authority, Broker, Grant, Revocation, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot
-from subgraph.errors import ExecutionFailed, InputInvalid, SubgraphError
+from subgraph.errors import ExecutionFailed, GrantStale, InputInvalid, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.invocation import Invocation, InvocationRequest, encode_input
@@ -91,7 +91,7 @@ class Service:
         principal.require(Scope.READ)
         return [
             header
-            for header in self._catalog.headers()
+            for header in await self._catalog.current_headers()
             if (region is None or header.region == region)
             and (has_wasm is None or header.has_component == has_wasm)
         ]
@@ -99,7 +99,7 @@ class Service:
     async def skill(self, principal: Principal, name: str) -> SkillHeader:
         """Find a skill by path or short name (`skill:read`). Raises `SkillNotFound`, `SkillAmbiguous`."""
         principal.require(Scope.READ)
-        return self._catalog.get(name)
+        return await self._catalog.current(name)
 
     async def activated(self, principal: Principal, name: str) -> ActivatedSkill:
         """Read a skill's files (`skill:read`). Raises `SourceInvalid` when they are no longer a skill."""
@@ -150,12 +150,19 @@ class Service:
         input_ = encode_input(value, self.settings.input_limit_bytes)
         return await self._invoker.invoke(InvocationRequest(name, input_, principal.actor, requested))
 
-    async def grant(self, principal: Principal, name: str, capability: str) -> Grant:
-        """Grant a declared capability for the bytes that the skill has now (`skill:grant`)."""
+    async def grant(
+        self, principal: Principal, name: str, capability: str, reviewed_hash: str | None = None
+    ) -> Grant:
+        """Grant a declared capability for the bytes that the skill has now (`skill:grant`).
+
+        Raises `GrantStale` when those are not the ones of `reviewed_hash`, and `CapabilityDenied`.
+        """
         principal.require(Scope.GRANT)
         parsed = parse_capability(capability)
         skill = await self._catalog.activate(name)
         self._broker.check_declared(skill, parsed)
+        if reviewed_hash not in (None, skill.content_hash):
+            raise GrantStale(f"{skill.header.path} is not what was reviewed: it has {skill.content_hash} now")
         return await self._authority.grant(
             skill.header.path, str(parsed), skill.content_hash, principal.actor
         )

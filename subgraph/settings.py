@@ -106,6 +106,8 @@ class Settings(BaseSettings):
                 "CYBEROS_JWT_AUDIENCE must name this service: without it a token that was issued "
                 "for another service would be accepted here"
             )
+        if self.jwt_key is not None and self.jwks_url is not None:
+            raise ValueError("set CYBEROS_JWT_KEY or CYBEROS_JWKS_URL, not both: one of them signs tokens")
         if self.host not in LOOPBACK_HOSTS and not self.authenticated:
             raise ValueError(
                 f"refusing to listen on {self.host} without authentication: "

@@ -24,7 +24,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # What runs in processes without secrets knows nothing of the service that starts them.
 CONFINED = {
-    "child", "confinement", "engine", "lifetime", "limits", "protocol", "run", "watchdog", "worker", "zygote",
+    "child", "confinement", "engine", "guest_function", "lifetime", "limits", "protocol", "run",
+    "watchdog", "worker", "zygote",
 }  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

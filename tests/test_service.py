@@ -8,7 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from subgraph.errors import CapabilityDenied, ExecutionFailed, Forbidden, InputInvalid, SkillRevoked
+from subgraph.errors import (
+    CapabilityDenied,
+    ExecutionFailed,
+    Forbidden,
+    GrantStale,
+    InputInvalid,
+    SkillRevoked,
+)
 from subgraph.principal import Principal, Scope
 from subgraph.service import Service
 from tests.support.postgres import empty_database
@@ -89,6 +96,19 @@ def test_what_is_not_declared_cannot_be_granted(running: RunningService) -> None
         with pytest.raises(CapabilityDenied):
             running.run(running.service.grant(OPERATOR, "modest", capability))
     assert running.entries("modest") == []
+
+
+def test_a_grant_is_refused_when_the_files_are_not_those_that_were_reviewed(running: RunningService) -> None:
+    directory = running.write("reviewed", tools="read_file", guest=component())
+    service = running.service
+    reviewed = running.run(service.activated(OPERATOR, "reviewed")).content_hash
+    (directory / "SKILL.md").write_text((directory / "SKILL.md").read_text() + "And more.\n")
+    with pytest.raises(GrantStale, match="not what was reviewed"):
+        running.run(service.grant(OPERATOR, "reviewed", "read_file", reviewed))
+    assert running.run(service.grants(OPERATOR, "reviewed")) == []
+    current = running.run(service.activated(OPERATOR, "reviewed")).content_hash
+    granted = running.run(service.grant(OPERATOR, "reviewed", "read_file", current))
+    assert granted.content_hash == current
 
 
 def test_a_broken_skill_can_be_revoked(running: RunningService) -> None:

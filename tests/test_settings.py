@@ -89,3 +89,11 @@ def test_secrets_are_not_shown() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings().port = 1
+
+
+def test_tokens_are_checked_by_a_key_or_by_a_key_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYBEROS_JWT_KEY", "x" * 32)
+    monkeypatch.setenv("CYBEROS_JWKS_URL", "https://login.example.com/keys")
+    monkeypatch.setenv("CYBEROS_JWT_AUDIENCE", "skills")
+    with pytest.raises(ValidationError, match="not both"):
+        Settings()

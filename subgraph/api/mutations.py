@@ -26,9 +26,15 @@ class Mutation:
         service, principal = info.context.service, info.context.principal
         return Invocation.executed(await service.invoke(principal, name, input, capabilities or ()))
 
-    @strawberry.mutation(description="Grant a declared capability for the files that the skill has now.")
-    async def grant_capability(self, info: Info, skill_name: str, capability: str) -> CapabilityGrant:
-        grant = await info.context.service.grant(info.context.principal, skill_name, capability)
+    @strawberry.mutation(
+        description="Grant a declared capability for the files that the skill has now. With `contentHash`, "
+        "the hash of the files that were reviewed, the grant is refused when they have changed since."
+    )
+    async def grant_capability(
+        self, info: Info, skill_name: str, capability: str, content_hash: str | None = UNSET
+    ) -> CapabilityGrant:
+        service, principal = info.context.service, info.context.principal
+        grant = await service.grant(principal, skill_name, capability, content_hash or None)
         return CapabilityGrant(grant=grant)
 
     @strawberry.mutation(description="Withdraw a skill: from now on every call of it is refused.")

@@ -15,6 +15,7 @@ from strawberry.extensions import (
     ValidationCache,
 )
 from strawberry.federation.schema import FederationAny
+from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from subgraph.api.context import Info
@@ -69,7 +70,14 @@ def build_schema(*, introspection: bool) -> Schema:
         lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
     ]
     # 2.5 as documented. No scope directives are printed: a router without a licence refuses those.
-    return Schema(query=Query, mutation=Mutation, federation_version="2.5", extensions=extensions)
+    return Schema(
+        query=Query,
+        mutation=Mutation,
+        federation_version="2.5",
+        extensions=extensions,
+        # Suggestions name fields that were not asked for.
+        config=StrawberryConfig(disable_field_suggestions=not introspection),
+    )
 
 
 if __name__ == "__main__":

@@ -54,9 +54,16 @@ class Catalog:
         """Find a skill by path or short name. Raises `SkillNotFound` and `SkillAmbiguous`."""
         return self._registry.get(name)
 
-    def headers(self) -> list[SkillHeader]:
-        """Return all skills in the order of their paths."""
-        return list(self._registry)
+    async def current(self, name: str) -> SkillHeader:
+        """Find a skill as `get` does, with its header as its SKILL.md is at this moment."""
+        header = self._registry.get(name)
+        if self._registry.is_current(header):
+            return header
+        return await asyncio.to_thread(self._registry.read_again, header)
+
+    async def current_headers(self) -> list[SkillHeader]:
+        """Return all skills in the order of their paths, with headers as their files are at this moment."""
+        return [await self.current(header.path) for header in self._registry]
 
     async def activate(self, name: str) -> ActivatedSkill:
         """Return a skill as its files are at this moment, reading them when they have changed.

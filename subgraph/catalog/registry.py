@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from subgraph.catalog.header import SkillHeader, SkillRoot
 from subgraph.catalog.manifest import HEAD_BYTES, MANIFEST_NAME, parse_head
-from subgraph.catalog.tree import check_name, read_head
+from subgraph.catalog.tree import Stamp, check_name, is_settled, read_head, stamp_of
 from subgraph.errors import SkillAmbiguous, SkillNotFound, SourceInvalid
 
 COMPONENT_PATH = "dist/skill.wasm"
@@ -19,9 +21,20 @@ DEPTH_LIMIT = 6
 
 SKILLS_LIMIT = 20_000
 
-_SUGGESTIONS = 3
-
 logger = logging.getLogger(__name__)
+
+
+class _Mark(NamedTuple):
+    """The state of what a header is read from: SKILL.md, and the component, which may be missing."""
+
+    stamps: tuple[Stamp | None, Stamp | None]
+    settled: bool  # see `is_settled`
+
+    @classmethod
+    def of(cls, directory: Path) -> _Mark:
+        now = time.time_ns()
+        stamps = stamp_of(directory / MANIFEST_NAME), stamp_of(directory / COMPONENT_PATH)
+        return cls(stamps, all(stamp is None or is_settled(stamp, now) for stamp in stamps))
 
 
 class Registry:
@@ -32,6 +45,7 @@ class Registry:
         self._by_path: dict[str, SkillHeader] = {}
         self._by_name: dict[str, list[SkillHeader]] = {}
         self._root_of: dict[str, SkillRoot] = {}
+        self._marks: dict[str, _Mark] = {}
 
     def scan(self) -> None:
         """Find all skills below the roots. What is not valid is logged and left out.
@@ -46,13 +60,32 @@ class Registry:
                 if path in self._by_path:
                     logger.warning("skill %r is hidden by one of the same path", path)
                     continue
+                mark = _Mark.of(directory)
                 try:
                     header = _read_header(directory, path, root)
                 except SourceInvalid as error:
                     logger.warning("skill %r is left out: %s", path, error.message)
                     continue
                 self._root_of[path] = root
+                self._marks[path] = mark
                 self.put(header)
+
+    def is_current(self, header: SkillHeader) -> bool:
+        """Whether a header still says what its SKILL.md says; reads nothing."""
+        mark = self._marks[header.path]
+        return mark.settled and mark.stamps == _Mark.of(header.directory).stamps
+
+    def read_again(self, header: SkillHeader) -> SkillHeader:
+        """Read a header again and keep it; the old one stays while its SKILL.md is no longer valid."""
+        mark = _Mark.of(header.directory)
+        try:
+            current = _read_header(header.directory, header.path, self._root_of[header.path])
+        except SourceInvalid as error:
+            logger.warning("skill %r is no longer valid: %s", header.path, error.message)
+            return header
+        self._marks[header.path] = mark
+        self.put(current)
+        return current
 
     def put(self, header: SkillHeader) -> None:
         """Add a header, in place of the one with the same path."""

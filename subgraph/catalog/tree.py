@@ -30,12 +30,26 @@ its file system, and look unchanged. Such a tree is read again until it is older
 _VERSION_LINE = b"agent-skill-tree-v1\n"
 
 
-_Stamp = tuple[int, int, int, int]
+Stamp = tuple[int, int, int, int]
+"""What any write to a file or directory changes of its `stat`; changed ctime comes first."""
 
 
-def _stamp(status: os.stat_result) -> _Stamp:
-    """Take from `stat` what any write to a file or directory changes."""
+def _stamp(status: os.stat_result) -> Stamp:
     return (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Stamp a file or directory; None when there is none."""
+    try:
+        return _stamp(os.lstat(path))
+    except OSError:
+        return None
+
+
+def is_settled(stamp: Stamp, now_ns: int) -> bool:
+    """Whether a file changed long enough ago that a further change will show in its stamp."""
+    # Any write changes ctime, which nobody can set; mtime may lie in the future for good.
+    return stamp[0] + _SETTLED_NS < now_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,7 @@ class SkillTree:
     directory: Path
     content_hash: str
     files: Mapping[str, FileEntry]
-    _stamps: tuple[tuple[str, _Stamp], ...]
+    _stamps: tuple[tuple[str, Stamp], ...]
     _settled: bool
 
     def unchanged(self) -> bool:
@@ -117,14 +131,12 @@ def read_tree(directory: Path) -> SkillTree:
         entry = reader.files[path]
         mode = "100755" if entry.executable else "100644"
         digest.update(f"{mode} {entry.sha256} {entry.size} {path}\n".encode())
-    # Any write changes ctime, which nobody can set; mtime may lie in the future for good.
-    newest = max(changed for _, (changed, _, _, _) in reader.stamps)
     return SkillTree(
         directory=directory,
         content_hash=f"sha256:{digest.hexdigest()}",
         files=reader.files,
         _stamps=tuple(reader.stamps),
-        _settled=newest + _SETTLED_NS < started_ns,
+        _settled=all(is_settled(stamp, started_ns) for _, stamp in reader.stamps),
     )
 
 
@@ -142,7 +154,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.files: dict[str, FileEntry] = {}
-        self.stamps: list[tuple[str, _Stamp]] = []
+        self.stamps: list[tuple[str, Stamp]] = []
         self._bytes = 0
 
     def directory(self, descriptor: int, where: Path, prefix: str, *, depth: int) -> None:

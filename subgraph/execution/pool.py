@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,9 @@ from subgraph.execution.zygote_process import ZygoteGone, ZygoteProcess
 
 CALLS_PER_WORKER = 100_000
 """Calls after which a worker is replaced: wasmtime-py keeps 48 bytes of each call that returns a result."""
+
+LOADED_LIMIT = 128
+"""Components that are kept loaded. One that carries a JavaScript interpreter has 5 MiB of machine code."""
 
 QUEUE_WAIT_SECONDS = 10.0
 """How long a call waits for a free worker; longer than the default deadline of the call before it."""
@@ -43,6 +46,7 @@ class WorkerPool:
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._starts: set[asyncio.Task[None]] = set()
         self._loaded: dict[str, bytes] = {}
+        self._calls: Counter[str] = Counter()
         self._generation = 0
         self._failure: ExecutionFailed | None = None
         self._closed = False
@@ -102,24 +106,46 @@ class WorkerPool:
                 raise ExecutionFailed("the component could not be loaded; try again") from error
             self._loaded[key] = machine_code
             self._generation += 1
+            await self._make_room()
         for worker in list(self._idle):
             self._retire(worker)
 
     async def unload(self, key: str) -> None:
-        """Forget a component; workers that are running keep it until they are replaced."""
+        """Forget a component that no call uses; does nothing while one does."""
         async with self._zygote_lock:
-            if self._loaded.pop(key, None) is not None:
-                with contextlib.suppress(ZygoteGone):
-                    await self._zygote.unload(key)
+            await self._unload(key)
+
+    async def _make_room(self) -> None:
+        """Forget those components that were not called for longest, down to the limit. Hold the lock."""
+        surplus = len(self._loaded) - LOADED_LIMIT
+        for key in [key for key in self._loaded if not self._calls[key]][: max(0, surplus)]:
+            await self._unload(key)
+
+    async def _unload(self, key: str) -> None:
+        if not self._calls[key] and self._loaded.pop(key, None) is not None:
+            with contextlib.suppress(ZygoteGone):
+                await self._zygote.unload(key)
 
     async def call(self, key: str, input_: str, limits: Limits) -> Reply:
         """Run a loaded component once in a free worker.
 
         A run that was stopped, or whose worker died under it, is a `Reply` that says so. Raises
         `Overloaded` when too many calls wait or this one waited too long, and `ExecutionFailed` when no
-        worker can be started.
+        worker can be started or the component was unloaded meanwhile.
         """
-        call = Call.of(key, input_, limits)
+        machine_code = self._loaded.pop(key, None)
+        if machine_code is None:
+            raise ExecutionFailed("the skill changed while it was called; call it again")
+        self._loaded[key] = machine_code  # the dictionary's order is that of the last calls
+        self._calls[key] += 1
+        try:
+            return await self._call(Call.of(key, input_, limits), limits)
+        finally:
+            self._calls[key] -= 1
+            if not self._calls[key]:
+                del self._calls[key]
+
+    async def _call(self, call: Call, limits: Limits) -> Reply:
         while True:
             worker = await self._acquire()
             try:
@@ -218,7 +244,7 @@ class WorkerPool:
             return
         await self._zygote.start()
         try:
-            for key, machine_code in self._loaded.items():
+            for key, machine_code in list(self._loaded.items()):  # calls reorder it meanwhile
                 await self._zygote.load(key, machine_code)
         except BaseException:
             self._zygote.kill()  # one that lacks a component must not be taken for whole

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wasmtime import Engine, ExitTrap, Store, WasiConfig, WasmtimeError
-from wasmtime.component import Component, ExportIndex, Linker, Variant
+from wasmtime.component import Component, ExportIndex, Linker
 
+from subgraph.execution.guest_function import Result, call_run
 from subgraph.execution.limits import TICK_MS, ExitCode, output_exceeded, time_exceeded
 from subgraph.execution.limits import memory_exceeded as memory_exceeded_message
 from subgraph.execution.protocol import Call, Reply
@@ -91,7 +92,7 @@ class Run:
             store.close()
         return self._answered(result)
 
-    def _run(self, store: Store) -> Variant:
+    def _run(self, store: Store) -> Result:
         call = self._call
         deadline_ticks = -(-call.time_ms // TICK_MS) + 1
         store.set_epoch_deadline(deadline_ticks)
@@ -107,7 +108,7 @@ class Run:
         before = self._watchdog.mapped_bytes()
         self._watchdog.arm(before + self._allowed_bytes, deadline_ticks)
         try:
-            result: Variant = function(store, call.input)
+            result = call_run(function, store, call.input, call.output_bytes)
         finally:
             self._added_bytes = max(0, self._watchdog.mapped_bytes() - before)
         return result
@@ -119,22 +120,18 @@ class Run:
         wasi.stderr_custom = self._stderr.write
         return wasi
 
-    def _answered(self, result: Variant) -> Reply:
-        text = str(result.payload)
-        if self._stdout.overflowed or self._stderr.overflowed or self._too_long(text):
+    def _answered(self, result: Result) -> Reply:
+        text = result.text
+        if text is None or self._stdout.overflowed or self._stderr.overflowed:
             return self._over("output", output_exceeded(self._call.output_bytes))
         if self._added_bytes > self._allowed_bytes:
             return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
         if self._elapsed_us() > (self._call.time_ms + TICK_MS) * 1000:
             # It blocked past its deadline, where no interrupt reached it, and then was quick.
             return self._over("time", time_exceeded(self._call.time_ms))
-        if result.tag == "ok":
+        if result.ok:
             return self._ended(ExitCode.OK, output=text)
         return self._failed(text)
-
-    def _too_long(self, text: str) -> bool:
-        limit = self._call.output_bytes
-        return len(text) > limit or (not text.isascii() and len(text.encode()) > limit)
 
     def _stopped(self, error: WasmtimeError) -> Reply:
         detail = str(error)

@@ -56,6 +56,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
         self._to_send = memoryview(b"")
+        self._awaits_room = False
         self._unread = False
         self._frame_limit = _GREETING_LIMIT
         self._answer: asyncio.Future[bytes] | None = None
@@ -154,9 +155,11 @@ class WorkerProcess:
             self.kill()
             return
         self._to_send = self._to_send[sent:]
-        if self._to_send:
+        if self._to_send and not self._awaits_room:
+            self._awaits_room = True
             self._loop.add_writer(self._connection.fileno(), self._write)
-        else:
+        elif not self._to_send and self._awaits_room:
+            self._awaits_room = False
             self._loop.remove_writer(self._connection.fileno())
 
     def _read(self) -> None:

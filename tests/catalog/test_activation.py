@@ -14,7 +14,7 @@ from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillRoot, 
 from subgraph.catalog.tree import SkillTree, read_tree
 from subgraph.errors import SkillNotFound, SourceInvalid
 from tests.support.postgres import run
-from tests.support.skills import write_skill
+from tests.support.skills import component, write_skill
 
 
 class Reads:
@@ -140,8 +140,8 @@ def test_an_edited_skill_md_is_a_new_header_in_the_list_too(tmp_path: Path) -> N
         after = await found.activate("one")
         assert after.content_hash != before.content_hash
         assert (after.header.allowed_tools, after.body) == ("read_file exec_command", "# New\n")
-        assert found.headers() == [after.header]
-        assert found.get("one") is after.header
+        assert await found.current_headers() == [after.header]
+        assert found.get("one") == after.header
 
     run(scenario())
 
@@ -211,5 +211,23 @@ def test_what_is_unknown_is_not_found(tmp_path: Path) -> None:
     async def scenario() -> None:
         with pytest.raises(SkillNotFound):
             await (await catalogue(tmp_path)).activate("one")
+
+    run(scenario())
+
+
+def test_a_header_is_current_whenever_it_is_listed(tmp_path: Path) -> None:
+    directory = write_skill(tmp_path, "group/one")
+    catalog = Catalog([SkillRoot(tmp_path, InstallSource.LOCAL, trusted=True)])
+
+    async def scenario() -> None:
+        await catalog.scan()
+        manifest = directory / "SKILL.md"
+        manifest.write_text(manifest.read_text().replace("What one does.", "Something new."))
+        assert (await catalog.current("one")).description == "Something new."
+        write_skill(tmp_path, "group/one", guest=component())
+        (listed,) = await catalog.current_headers()
+        assert listed.has_component
+        manifest.write_text("broken")
+        assert (await catalog.current("one")).name == "one"  # what was valid last, until it is valid again
 
     run(scenario())

@@ -507,9 +507,40 @@ def test_a_call_of_a_component_that_is_not_loaded_fails_and_the_pool_goes_on() -
 
     async def scenario() -> None:
         async with open_pool({"echo": code}) as pool:
-            reply = await pool.call("nothing", "{}", LIMITS)
-            assert (reply.exit_code, reply.error_code) == (1, "EXECUTION_FAILED")
+            with pytest.raises(ExecutionFailed, match="call it again"):
+                await pool.call("nothing", "{}", LIMITS)
             assert await answers(pool)
+
+    run(scenario())
+
+
+def test_a_component_is_not_unloaded_while_a_call_uses_it() -> None:
+    code = {"sleep": compiled(BRIEFLY)}
+
+    async def scenario() -> None:
+        async with open_pool(code) as pool:
+            call = asyncio.create_task(pool.call("sleep", "{}", LIMITS))
+            await asyncio.sleep(0)
+            await pool.unload("sleep")
+            assert pool.is_loaded("sleep")
+            assert (await call).exit_code == 0
+            await pool.unload("sleep")
+            assert not pool.is_loaded("sleep")
+
+    run(scenario())
+
+
+def test_components_that_were_not_called_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subgraph.execution.pool.LOADED_LIMIT", 2)
+    code = compiled(guests.ECHO)
+
+    async def scenario() -> None:
+        async with open_pool({"first": code, "second": code}) as pool:
+            await pool.call("first", "{}", LIMITS)
+            await pool.load("third", code)
+            assert [key for key in ("first", "second", "third") if pool.is_loaded(key)] == ["first", "third"]
+            assert (await pool.call("first", "{}", LIMITS)).exit_code == 0
+            assert (await pool.call("third", "{}", LIMITS)).exit_code == 0
 
     run(scenario())
 

@@ -159,6 +159,18 @@ def test_each_call_finds_the_component_as_it_was_made(driver: Driver) -> None:
     assert driver.workers == workers  # it was one and the same process
 
 
+@pytest.mark.parametrize("pages", [1, 40, 120], ids=["one page", "kept resident", "more than is kept"])
+def test_no_memory_passes_from_one_call_to_the_next(driver: Driver, pages: int) -> None:
+    driver.call(guests.dirties(pages))
+    other = guests.dirties(pages + 1)
+    driver.call(other)
+    workers = driver.workers
+    for _ in range(10):
+        assert driver.call(guests.dirties(pages)).exit_code == 0
+        assert driver.call(other).exit_code == 0
+    assert driver.workers == workers
+
+
 @pytest.mark.parametrize("size", [0, MIB, LIMITS.memory_bytes - PAGE, LIMITS.memory_bytes])
 def test_memory_up_to_the_limit_may_be_used(driver: Driver, size: int) -> None:
     reply = driver.call(guests.grows(size))

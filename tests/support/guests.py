@@ -84,6 +84,21 @@ def grows(size: int) -> str:
     return pure(f"(drop (memory.grow (i32.const {size // PAGE})))")
 
 
+def dirties(pages: int) -> str:
+    """Answers with an error if a word of its memory is not zero, and leaves none that is."""
+    return pure(
+        f"""
+        (drop (memory.grow (i32.const {pages})))
+        (local.set $at (i32.const 8192))
+        (loop $next
+          (if (i32.load (local.get $at)) (then (local.set $failed (i32.const 1))))
+          (i32.store (local.get $at) (i32.const -1))
+          (local.set $at (i32.add (local.get $at) (i32.const 4)))
+          (br_if $next (i32.lt_u (local.get $at) (i32.const {pages * PAGE}))))
+        (local.set $at (i32.const 0)) (local.set $length (i32.const 0))"""
+    )
+
+
 ECHO = pure()
 FAILS = pure("(local.set $failed (i32.const 1))")
 LOOPS = pure("(loop $again (br $again))")
