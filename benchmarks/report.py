@@ -14,6 +14,8 @@ _HEADINGS = {
     "p50_us": "p50 µs",
     "p95_us": "p95 µs",
     "p99_us": "p99 µs",
+    "median_ms": "median ms",
+    "worst_ms": "worst ms",
     "calls_per_second": "calls/s",
     "cpu_us": "CPU µs/call",
     "service_cpu_us": "service CPU µs/call",

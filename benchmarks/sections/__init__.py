@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.environment import Environment
 from benchmarks.report import Section
-from benchmarks.sections import header_lookup, http, invocation, peers, pool, worker_call
+from benchmarks.sections import header_lookup, http, invocation, peers, pool, stopping, worker_call
 
 SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "lookup": header_lookup.measure,
@@ -12,6 +12,7 @@ SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "pool": pool.measure,
     "invoke": invocation.measure,
     "http": http.measure,
+    "stopping": stopping.measure,
     "peers": peers.measure,
 }
 
