@@ -122,10 +122,11 @@ class Run:
 
     def _answered(self, result: Result) -> Reply:
         text = result.text
-        if text is None or self._stdout.overflowed or self._stderr.overflowed:
-            return self._over("output", output_exceeded(self._call.output_bytes))
-        if self._added_bytes > self._allowed_bytes:
+        # Memory first: a guest over both limits ends the same way whenever it is noticed.
+        if self._took_too_much_memory():
             return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
+        if text is None or self._printed_too_much():
+            return self._over("output", output_exceeded(self._call.output_bytes))
         if self._elapsed_us() > (self._call.time_ms + TICK_MS) * 1000:
             # It blocked past its deadline, where no interrupt reached it, and then was quick.
             return self._over("time", time_exceeded(self._call.time_ms))
@@ -135,14 +136,10 @@ class Run:
 
     def _stopped(self, error: WasmtimeError) -> Reply:
         detail = str(error)
-        if self._stdout.overflowed or self._stderr.overflowed:
-            return self._over("output", output_exceeded(self._call.output_bytes))
-        if (
-            self._watchdog.tripped
-            or self._added_bytes > self._allowed_bytes
-            or _INITIAL_MEMORY_TOO_LARGE in detail
-        ):
+        if self._took_too_much_memory() or _INITIAL_MEMORY_TOO_LARGE in detail:
             return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
+        if self._printed_too_much():
+            return self._over("output", output_exceeded(self._call.output_bytes))
         if _INTERRUPTED in detail:
             return self._over("time", time_exceeded(self._call.time_ms))
         if isinstance(error, ExitTrap):
@@ -153,6 +150,12 @@ class Run:
         if self._instantiated:
             return self._failed("the skill mishandled its input or its answer")
         return self._failed("the component could not be started")
+
+    def _took_too_much_memory(self) -> bool:
+        return self._watchdog.tripped or self._added_bytes > self._allowed_bytes
+
+    def _printed_too_much(self) -> bool:
+        return self._stdout.overflowed or self._stderr.overflowed
 
     def _elapsed_us(self) -> int:
         return (time.perf_counter_ns() - self._started_ns) // 1000

@@ -40,10 +40,11 @@ SECRET = "s3cret-of-the-parent-5d1f"
 def test_a_worker_of_the_zygote_can_do_nothing_forbidden(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    code = compiled(guests.ECHO)
     alter(monkeypatch, tmp_path, "acting")
 
     async def scenario() -> None:
-        async with open_pool({}) as pool:
+        async with open_pool({"key": code}) as pool:
             for act in [*ATTEMPTS, *ACTS]:
                 reply = await pool.call("key", act, LIMITS)
                 assert reply.output is not None, act
