@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make serve`, `make test`. Both do their own set-up, once.
 
 PYTHON ?= python3
-PORT ?= 8000
+PORT ?= $(or $(CYBEROS_PORT),8000)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,13 +57,14 @@ clean: ## Remove everything that was built or installed here
 	find . -name node_modules -type d -prune -exec rm -rf {} +
 
 toolchain/node_modules/.package-lock.json: toolchain/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+	  || { echo "Node.js 20 or newer is needed: it builds GraphiQL and the skills"; exit 1; }
 	npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..."; exit 1; }
-	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed: it builds GraphiQL and the skills"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # The checkout is used in place: a line in the environment names it.

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import logging
+import os
 import socket
 import sys
+from contextlib import AsyncExitStack
 
 import uvicorn
 from pydantic import ValidationError
+from starlette.applications import Starlette
 
 from subgraph import __version__
 from subgraph.api.app import build_app
-from subgraph.settings import Settings
+from subgraph.errors import SubgraphError
+from subgraph.settings import Settings, refuse_unknown_settings
 
 _SHUTDOWN_SECONDS = 10  # for requests that are being answered
 
 
 class _Server(uvicorn.Server):
-    """Says where it can be reached, once it can answer."""
+    """Starts the service before it serves, says where it can be reached, and stops the service at the end.
+
+    The application's lifespan would do the first and the last, and report a failure as a traceback.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+        self._service = AsyncExitStack()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await self._service.enter_async_context(self._app.router.lifespan_context(self._app))
+        except SubgraphError as error:
+            sys.stderr.write(f"cannot start: {error.message}\n")
+            self.should_exit = True
+            return
         await super().startup(sockets)
         # What is there now stays; a full collection that goes through it halts every request for long.
         gc.collect()
@@ -31,9 +50,13 @@ class _Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             print(f"ready http://{shown}:{port}/graphql", flush=True)  # noqa: T201
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._service.aclose()
+
 
 def main() -> int:
-    """Serve; return the exit code."""
+    """Serve; return the exit code: 0 when it was told to stop, 1 when it could not start, 2 for settings."""
     parser = argparse.ArgumentParser(
         prog="python -m subgraph",
         description="Serve the skills subgraph. It is configured by CYBEROS_* environment variables, which "
@@ -43,6 +66,7 @@ def main() -> int:
     parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        refuse_unknown_settings(os.environ)
         settings = Settings()
         app = build_app(settings)
         listener = _listen(settings.host, settings.port)
@@ -59,14 +83,16 @@ def main() -> int:
         loop="uvloop",
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         access_log=False,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    server = _Server(config)
-    server.run(sockets=[listener])
+    server = _Server(config, app)
+    # After a clean end uvicorn raises the signal that it was told to stop with once more.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
     return 0 if server.started else 1
 
 

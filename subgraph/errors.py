@@ -74,12 +74,6 @@ class GrantStale(SubgraphError):
     code = "GRANT_STALE"
 
 
-class LimitExceeded(SubgraphError):
-    """The skill went over one of its limits and was stopped."""
-
-    code = "LIMIT_EXCEEDED"
-
-
 class ExecutionFailed(SubgraphError):
     """The skill could not be run."""
 

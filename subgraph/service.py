@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 class Service:
     """The whole service. `async with Service(settings) as service:` starts and stops every part.
 
-    Each method names the scope that its caller needs and raises `Forbidden` without it; all of them
-    raise `StorageUnavailable` when the database cannot be reached.
+    A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
+    Whatever needs the database raises `StorageUnavailable` when it cannot be reached.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -114,6 +114,7 @@ class Service:
     def revocation_of(self, principal: Principal, path: str) -> Revocation | None:
         """Return the revocation of a skill, if there is one (`skill:read`)."""
         principal.require(Scope.READ)
+        self._authority.ensure_current()
         return self._authority.revocation_of(path)
 
     async def grants(self, principal: Principal, name: str | None = None) -> list[Grant]:
@@ -146,9 +147,9 @@ class Service:
         principal.require(Scope.INVOKE)
         if len(capabilities) > _REQUESTED_LIMIT:
             raise InputInvalid(f"more than {_REQUESTED_LIMIT} capabilities in one request")
-        requested = tuple(map(parse_capability, capabilities))
         input_ = encode_input(value, self.settings.input_limit_bytes)
-        return await self._invoker.invoke(InvocationRequest(name, input_, principal.actor, requested))
+        request = InvocationRequest(name, input_, principal.actor, tuple(capabilities))
+        return await self._invoker.invoke(request)
 
     async def grant(
         self, principal: Principal, name: str, capability: str, reviewed_hash: str | None = None
@@ -168,19 +169,32 @@ class Service:
         )
 
     async def revoke(self, principal: Principal, name: str, note: str | None) -> SkillHeader:
-        """Withdraw a skill (`skill:grant`): from now on every call of it is refused.
+        """Revoke a skill (`skill:grant`): from now on every call of it is refused.
 
-        Raises `InputInvalid` for a note that cannot be kept as it is.
+        Revoking it again keeps the first note. Raises `InputInvalid` for a note that cannot be kept as it is.
         """
         principal.require(Scope.GRANT)
         _check_note(note or "")
         header = self._catalog.get(name)
-        try:
-            content_hash = (await self._catalog.activate(name)).content_hash
-        except SubgraphError:
-            content_hash = ""  # a skill whose files are broken can be revoked too
+        content_hash = await self._content_hash(header)
         await self._authority.revoke(header.path, note or "", content_hash, principal.actor)
         return header
+
+    async def reinstate(self, principal: Principal, name: str, note: str | None) -> SkillHeader:
+        """Take the revocation of a skill back (`skill:grant`). Raises `InputInvalid` as `revoke`."""
+        principal.require(Scope.GRANT)
+        _check_note(note or "")
+        header = self._catalog.get(name)
+        content_hash = await self._content_hash(header)
+        await self._authority.reinstate(header.path, note or "", content_hash, principal.actor)
+        return header
+
+    async def _content_hash(self, header: SkillHeader) -> str:
+        """Hash a skill's files; empty when they are broken, which is no reason to let it run."""
+        try:
+            return (await self._catalog.activate(header.path)).content_hash
+        except SubgraphError:
+            return ""
 
     async def check_ready(self) -> None:
         """Return when a call would be served now; raises what it would be refused with."""

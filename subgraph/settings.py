@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -13,6 +14,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 MIB = 1024 * 1024
+
+_PREFIX = "CYBEROS_"
+
+
+def refuse_unknown_settings(environment: Mapping[str, str]) -> None:
+    """Raise `ValueError` for a `CYBEROS_*` variable that is no setting, which is a misspelt one."""
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such setting; docs/settings.md lists them")
 
 
 def _bundled(name: str) -> Path:
@@ -25,7 +36,7 @@ def _bundled(name: str) -> Path:
 class Settings(BaseSettings):
     """The service's configuration. Raises `pydantic.ValidationError` for a value that cannot be."""
 
-    model_config = SettingsConfigDict(env_prefix="CYBEROS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     home: Path = Field(
         default=Path("~/.cyberos"),

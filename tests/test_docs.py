@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from subgraph import __version__, errors
+from subgraph.catalog.manifest import parse_manifest
 from subgraph.execution.confinement.attempts import ATTEMPTS
 from subgraph.execution.limits import ExitCode
 from subgraph.principal import Scope
 from subgraph.settings import Settings
+from tests.support.toolchain import Answer, Guest, build_skill
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -51,7 +56,7 @@ def test_every_scope_is_documented() -> None:
 
 
 def test_every_error_code_is_documented() -> None:
-    codes = {error.code for error in error_classes()} - {"LIMIT_EXCEEDED"}
+    codes = {error.code for error in error_classes()}
     assert first_column(page("docs/errors.md"), r"[A-Z_]+") == codes
 
 
@@ -126,12 +131,46 @@ def test_request_in_the_readme_answers_as_it_shows(service_url: str) -> None:
     assert answer.text.startswith(shown[2].removesuffix("…"))
 
 
-def test_operations_in_the_readme_fit_the_schema(service_url: str) -> None:
+def test_operations_in_the_readme_work_in_their_order(service_url: str) -> None:
     block = re.search(r"```graphql\n(.*?)```", page("README.md"), re.DOTALL)
     assert block is not None
     operations = block[1].strip().splitlines()
-    assert len(operations) == 4
-    for operation in operations[:3]:  # the last one would withdraw the skill for the tests after this
-        answer = httpx.post(f"{service_url}/graphql", json={"query": operation}).json()
-        assert "errors" not in answer, json.dumps(answer)
-    assert operations[3].startswith("mutation { revokeSkill(")
+    assert len(operations) == 5
+    answers = [httpx.post(f"{service_url}/graphql", json={"query": text}).json() for text in operations]
+    assert [answer for answer in answers if "errors" in answer] == []
+    assert answers[-1]["data"]["reinstateSkill"] == {"revoked": False}
+
+
+def test_the_skill_in_the_readme_builds_and_runs(tmp_path: Path) -> None:
+    manifest = re.search(r"```markdown\n(.*?)```", page("README.md"), re.DOTALL)
+    source = re.search(r"```typescript\n(.*?)```", page("README.md"), re.DOTALL)
+    assert manifest is not None
+    assert source is not None
+    skill = tmp_path / "greet"
+    (skill / "src").mkdir(parents=True)
+    (skill / "SKILL.md").write_text(manifest[1], encoding="utf-8")
+    (skill / "src" / "index.ts").write_text(source[1], encoding="utf-8")
+    assert parse_manifest(manifest[1].encode())[0].name == skill.name
+    guest = Guest(build_skill(skill))
+    assert guest.call('{"name": "An"}') == Answer(ok=True, text='{"greeting":"Xin chào An"}')
+    assert guest.call("{}") == Answer(ok=False, text="name is missing")
+
+
+def test_single_test_of_the_contributing_guide_exists() -> None:
+    commands = re.findall(
+        r"^\$ \.venv/bin/python -m (pytest .*?)\s*(?:#.*)?$", page("CONTRIBUTING.md"), re.MULTILINE
+    )
+    assert len(commands) == 2
+    for command in commands:
+        found = subprocess.run(
+            [sys.executable, "-m", *command.split(), "--collect-only", "-q"],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stdout
+
+
+def test_address_of_the_router_is_that_of_its_configuration() -> None:
+    router = yaml.safe_load(page("docker/router.yaml"))
+    assert f"http://127.0.0.1:4000{router['supergraph']['path']} " in page("docs/deployment.md")

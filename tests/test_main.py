@@ -96,3 +96,25 @@ def test_a_setting_that_cannot_be_is_said(settings: dict[str, str], message: str
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "s" * 32 not in ended.stderr
+
+
+def test_ctrl_c_ends_it_without_a_traceback(dsn: str, built: None, tmp_path: Path) -> None:
+    settings = {"CYBEROS_HOME": str(tmp_path), "CYBEROS_DATABASE_URL": dsn}
+    with running_service(settings) as service:
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(30) == 0
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_start_without_its_database_is_one_line() -> None:
+    ended = attempt(CYBEROS_DATABASE_URL="postgresql://nobody:hidden@127.0.0.1:1/none")
+    assert ended.returncode == 1
+    assert "cannot start: the database cannot be reached" in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
+    assert "hidden" not in ended.stderr
+
+
+def test_a_setting_that_is_misspelt_is_refused() -> None:
+    ended = attempt(CYBEROS_PRT="7")
+    assert ended.returncode == 2
+    assert ended.stderr.strip() == "cannot start: CYBEROS_PRT: no such setting; docs/settings.md lists them"

@@ -31,6 +31,7 @@ METHODS: dict[str, tuple[Scope, Callable[[Service, Principal], Any]]] = {
     "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
     "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
     "grant": (Scope.GRANT, lambda service, who: service.grant(who, "echo", "read_file")),
+    "reinstate": (Scope.GRANT, lambda service, who: service.reinstate(who, "echo", None)),
     "revoke": (Scope.GRANT, lambda service, who: service.revoke(who, "victim", None)),
 }
 
@@ -142,3 +143,24 @@ def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: 
     monkeypatch.setattr(running.service._pool, "_workers", set())
     with pytest.raises(ExecutionFailed, match="no worker"):
         running.run(running.service.check_ready())
+
+
+def test_a_revoked_skill_runs_again_once_it_is_reinstated(running: RunningService) -> None:
+    running.write("returning", guest=component())
+    service = running.service
+    running.run(service.revoke(OPERATOR, "returning", "a doubt"))
+    with pytest.raises(SkillRevoked, match="a doubt"):
+        running.run(service.invoke(OPERATOR, "returning", {}))
+    running.run(service.reinstate(OPERATOR, "returning", "no doubt"))
+    running.run(service.reinstate(OPERATOR, "returning", "twice is harmless"))
+    assert running.run(service.invoke(OPERATOR, "returning", {})).exit_code == 0
+    kinds = [entry["kind"] for entry in running.entries("returning")]
+    assert kinds == ["skill.revoked", "invocation.refused", "skill.reinstated", "invocation.finished"]
+
+
+def test_a_request_for_an_unknown_capability_is_recorded(running: RunningService) -> None:
+    running.write("asked-for-too-much", guest=component())
+    with pytest.raises(CapabilityDenied):
+        running.run(running.service.invoke(OPERATOR, "asked-for-too-much", {}, ["launch_rocket"]))
+    (entry,) = running.entries("asked-for-too-much")
+    assert (entry["kind"], entry["capabilities"]) == ("invocation.refused", ["launch_rocket"])

@@ -20,6 +20,10 @@ VALUES ($1, $2, $3, clock_timestamp())
 ON CONFLICT (skill_path) DO UPDATE SET skill_path = excluded.skill_path
 RETURNING skill_path, note, revoked_by, revoked_at
 
+-- name: revocation_delete
+-- Take a revocation back ($1 path); no row when there is none.
+DELETE FROM skill_revocation WHERE skill_path = $1 RETURNING skill_path
+
 -- name: revocation_list
 -- Every withdrawn skill, by path.
 SELECT skill_path, note, revoked_by, revoked_at FROM skill_revocation ORDER BY skill_path

@@ -79,7 +79,8 @@ class LoopbackHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on or refuse it."""
         if scope["type"] == "http" and _host(scope) not in LOOPBACK_HOSTS:
-            body = {"errors": [{"message": "this service answers to loopback names alone"}]}
+            message = "this service answers to loopback names alone"
+            body = {"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]}
             await _json(body, 421)(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -37,6 +37,11 @@ class Mutation:
         grant = await service.grant(principal, skill_name, capability, content_hash or None)
         return CapabilityGrant(grant=grant)
 
-    @strawberry.mutation(description="Withdraw a skill: from now on every call of it is refused.")
+    @strawberry.mutation(description="Revoke a skill: from now on every call of it is refused.")
     async def revoke_skill(self, info: Info, name: str, note: str | None = UNSET) -> Skill:
         return Skill(header=await info.context.service.revoke(info.context.principal, name, note or None))
+
+    @strawberry.mutation(description="Take the revocation of a skill back; it may run again.")
+    async def reinstate_skill(self, info: Info, name: str, note: str | None = UNSET) -> Skill:
+        service, principal = info.context.service, info.context.principal
+        return Skill(header=await service.reinstate(principal, name, note or None))

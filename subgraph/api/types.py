@@ -15,8 +15,8 @@ from subgraph.catalog import InstallSource, SkillHeader
 from subgraph.execution.invocation import Executor
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
 
-strawberry.enum(InstallSource, description="Where a skill came from.")
-strawberry.enum(Executor, description="By what a skill was run.")
+strawberry.enum(InstallSource, description="Where a skill came from: LOCAL or BUILTIN today.")
+strawberry.enum(Executor, description="By what a skill was run: WASM today.")
 
 
 @strawberry.federation.type(keys=["name"], description="An Agent Skill of the catalogue.")
@@ -68,12 +68,12 @@ class Skill:
     async def invocations_last_24h(self, info: Info) -> int:
         return await info.context.invocation_counts.load(self.header.path)
 
-    @strawberry.field(description="Whether the skill was withdrawn; it then does not run.")
+    @strawberry.field(description="Whether the skill is revoked; it then does not run.")
     def revoked(self, info: Info) -> bool:
         context = info.context
         return context.service.revocation_of(context.principal, self.header.path) is not None
 
-    @strawberry.field(description="Why the skill was withdrawn, in the words of whoever did it.")
+    @strawberry.field(description="Why the skill is revoked, in the words of whoever did it.")
     def revoked_note(self, info: Info) -> str | None:
         context = info.context
         revocation = context.service.revocation_of(context.principal, self.header.path)

@@ -7,6 +7,7 @@ from subgraph.audit.entry import (
     ErrorNote,
     FinishedInvocation,
     RefusedInvocation,
+    ReinstatedSkill,
     RevokedSkill,
     canonical,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "FinishedInvocation",
     "Ledger",
     "RefusedInvocation",
+    "ReinstatedSkill",
     "RevokedSkill",
     "canonical",
     "count_invocations",

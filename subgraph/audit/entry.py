@@ -270,3 +270,16 @@ class RevokedSkill(Entry):
 
     def _details(self) -> dict[str, object]:
         return {"note": _text(self.note)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinstatedSkill(Entry):
+    """A revocation was taken back, and the skill may run again."""
+
+    kind: ClassVar[str] = "skill.reinstated"
+    level: ClassVar[str] = "warn"
+
+    note: str
+
+    def _details(self) -> dict[str, object]:
+        return {"note": _text(self.note)}

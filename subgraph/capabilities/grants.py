@@ -14,7 +14,7 @@ from typing import Self
 
 import asyncpg
 
-from subgraph.audit import CreatedGrant, RevokedSkill
+from subgraph.audit import CreatedGrant, ReinstatedSkill, RevokedSkill
 from subgraph.errors import StorageUnavailable
 from subgraph.storage import Database
 
@@ -113,6 +113,15 @@ class Authority:
             await transaction.execute("audit_append", [entry.encode()])
         await self.refresh()
         return _revocation(_row(row))
+
+    async def reinstate(self, skill_path: str, note: str, content_hash: str, actor: str) -> None:
+        """Take a revocation back; does nothing when there is none. Raises as `revoke`."""
+        entry = ReinstatedSkill(actor=actor, skill=skill_path, content_hash=content_hash, note=note)
+        async with self._database.transaction() as transaction:
+            await transaction.execute("authority_version_bump")
+            if await transaction.fetchrow("revocation_delete", skill_path) is not None:
+                await transaction.execute("audit_append", [entry.encode()])
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Read what has changed since the last time. Raises `StorageUnavailable`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from subgraph.catalog.header import SkillHeader, SkillRoot
 from subgraph.catalog.manifest import MANIFEST_NAME, parse_manifest
 from subgraph.catalog.registry import COMPONENT_PATH, Registry
-from subgraph.catalog.tree import SkillTree, read_tree
+from subgraph.catalog.tree import SkillTree, read_tree, stamp_of
 from subgraph.errors import SourceInvalid
 from subgraph.single_flight import SingleFlight
 
@@ -62,8 +62,9 @@ class Catalog:
         return await asyncio.to_thread(self._registry.read_again, header)
 
     async def current_headers(self) -> list[SkillHeader]:
-        """Return all skills in the order of their paths, with headers as their files are at this moment."""
-        return [await self.current(header.path) for header in self._registry]
+        """Return the skills that are still there in the order of their paths, as their files are now."""
+        headers = [await self.current(header.path) for header in self._registry]
+        return [header for header in headers if stamp_of(header.directory / MANIFEST_NAME) is not None]
 
     async def activate(self, name: str) -> ActivatedSkill:
         """Return a skill as its files are at this moment, reading them when they have changed.
@@ -83,7 +84,10 @@ class Catalog:
 
     async def _read(self, header: SkillHeader) -> ActivatedSkill:
         root = self._registry.root_of(header)
-        active = await asyncio.to_thread(_activate, header, root)
+        try:
+            active = await asyncio.to_thread(_activate, header, root)
+        except SourceInvalid as error:
+            raise SourceInvalid(f"{header.path}: {error.message}") from error
         self._active[header.path] = active
         self._registry.put(active.header)
         return active

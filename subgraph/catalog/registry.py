@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from subgraph.catalog.header import SkillHeader, SkillRoot
+from subgraph.catalog.header import InstallSource, SkillHeader, SkillRoot
 from subgraph.catalog.manifest import HEAD_BYTES, MANIFEST_NAME, parse_head
 from subgraph.catalog.tree import Stamp, check_name, is_settled, read_head, stamp_of
 from subgraph.errors import SkillAmbiguous, SkillNotFound, SourceInvalid
@@ -52,9 +52,10 @@ class Registry:
 
         A path that two roots have belongs to the first root.
         """
-        self._by_path.clear()
-        self._by_name.clear()
+        for index in (self._by_path, self._by_name, self._root_of, self._marks):
+            index.clear()
         for root in self._roots.values():
+            _warn_of_mistakes(root)
             for directory in _skill_directories(root.directory):
                 path = directory.relative_to(root.directory).as_posix()
                 if path in self._by_path:
@@ -109,7 +110,9 @@ class Registry:
             return header
         headers = self._by_name.get(name)
         if not headers:
-            raise SkillNotFound(f"no skill is named {name[:100]!r}; `skills {{ name path }}` lists them")
+            raise SkillNotFound(
+                f"no skill is named {name[:100]!r}; `skills {{ name path }}` lists those found at start"
+            )
         if len(headers) > 1:
             paths = ", ".join(sorted(header.path for header in headers))
             raise SkillAmbiguous(f"several skills are named {name!r}; ask by path: {paths}")
@@ -121,6 +124,18 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._by_path)
+
+
+def _warn_of_mistakes(root: SkillRoot) -> None:
+    """Say what is wrong with a directory that somebody named; others need not exist."""
+    if root.source is not InstallSource.LOCAL or not root.trusted:
+        return
+    if not root.directory.is_dir():
+        logger.warning("%s is no directory: no skill is found there", root.directory)
+    elif (root.directory / MANIFEST_NAME).exists():
+        logger.warning("%s is itself a skill: name the directory above it", root.directory)
+    elif next(_skill_directories(root.directory), None) is None:
+        logger.warning("%s holds no skill: no directory below it has a %s", root.directory, MANIFEST_NAME)
 
 
 def _skill_directories(root: Path) -> Iterator[Path]:

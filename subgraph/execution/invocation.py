@@ -12,7 +12,6 @@ from uuid import UUID
 import orjson
 
 from subgraph.audit import ErrorNote
-from subgraph.capabilities import Capability
 from subgraph.errors import InputInvalid
 
 
@@ -26,12 +25,15 @@ class Executor(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InvocationRequest:
-    """A call of a skill: its path or short name, its input as JSON text, who asks, and for what."""
+    """A call of a skill: its path or short name, its input as JSON text, who asks, and for what.
+
+    `capabilities` are as the caller wrote them.
+    """
 
     skill: str
     input: str
     actor: str
-    capabilities: tuple[Capability, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from subgraph.audit import ErrorNote, FinishedInvocation, Ledger, RefusedInvocation
-from subgraph.capabilities import Broker
+from subgraph.capabilities import Broker, Capability, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog
 from subgraph.errors import (
     CapabilityDenied,
@@ -97,7 +97,8 @@ class Invoker:
         skill = await self._catalog.activate(request.skill)
         # 2.
         try:
-            self._broker.check(skill, request.capabilities)
+            capabilities = tuple(map(parse_capability, request.capabilities))
+            self._broker.check(skill, capabilities)
         except _REFUSALS as refusal:
             await self._record_refusal(skill, request, refusal)
             raise
@@ -112,7 +113,7 @@ class Invoker:
         # 5.
         key = await self._prepare(skill)
         # 6. and 7.
-        return await self._detached(self._run(skill, key, request))
+        return await self._detached(self._run(skill, key, request, capabilities))
 
     async def _detached(self, run: Coroutine[Any, Any, Invocation]) -> Invocation:
         task = asyncio.get_running_loop().create_task(run)
@@ -133,7 +134,7 @@ class Invoker:
                 content_hash=skill.content_hash,
                 code=refusal.code,
                 message=refusal.message,
-                capabilities=tuple(map(str, request.capabilities)),
+                capabilities=request.capabilities,
             )
         )
 
@@ -159,10 +160,16 @@ class Invoker:
             await self._pool.load(key, await self._machine_code.get(key, component))
         return key
 
-    async def _run(self, skill: ActivatedSkill, key: str, request: InvocationRequest) -> Invocation:
+    async def _run(
+        self,
+        skill: ActivatedSkill,
+        key: str,
+        request: InvocationRequest,
+        capabilities: tuple[Capability, ...],
+    ) -> Invocation:
         started_at = datetime.now(UTC)
         reply = await self._pool.call(key, request.input, self._limits)
-        invocation = _invocation(skill, request, reply, started_at)
+        invocation = _invocation(skill, request.actor, capabilities, reply, started_at)
         await self._record(invocation, request, reply)
         return invocation
 
@@ -199,7 +206,11 @@ def _sha256(text: str) -> str:
 
 
 def _invocation(
-    skill: ActivatedSkill, request: InvocationRequest, reply: Reply, started_at: datetime
+    skill: ActivatedSkill,
+    actor: str,
+    capabilities: tuple[Capability, ...],
+    reply: Reply,
+    started_at: datetime,
 ) -> Invocation:
     error = None
     if reply.error is not None and reply.error_code is not None:
@@ -209,14 +220,14 @@ def _invocation(
         skill_name=skill.header.name,
         skill_path=skill.header.path,
         content_hash=skill.content_hash,
-        actor=request.actor,
+        actor=actor,
         executor=Executor.WASM,
         exit_code=reply.exit_code,
         started_at=started_at,
         ended_at=datetime.now(UTC),
         elapsed_us=reply.elapsed_us,
         memory_bytes=reply.memory_bytes,
-        capabilities=tuple(map(str, request.capabilities)),
+        capabilities=tuple(map(str, capabilities)),
         error=error,
         result=None if reply.output is None else parse_output(reply.output),
         stdout=reply.stdout + (reply.output or ""),

@@ -82,7 +82,7 @@ ADDED = {
     "Invocation": {"contentHash", "elapsedUs", "error", "result", "stdout", "stderr"},
     "CapabilityGrant": set(),
     "Query": {"_entities", "_service"},
-    "Mutation": set(),
+    "Mutation": {"reinstateSkill"},
 }
 
 SCHEMA = build_schema(introspection=True)

@@ -32,7 +32,7 @@ await session({ executablePath, url, screenshot }, async (page, report) => {
   report.title = await page.title();
   report.tabs = await page.locator(".graphiql-tab-button").allTextContents();
 
-  await editor.click();
+  await page.locator(".graphiql-query-editor .CodeMirror-focused").waitFor();
   await page.keyboard.press("Control+Enter");
   report.invocation = await response(page, '"data"');
   await page.screenshot({ path: screenshot });

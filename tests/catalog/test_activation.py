@@ -231,3 +231,18 @@ def test_a_header_is_current_whenever_it_is_listed(tmp_path: Path) -> None:
         assert (await catalog.current("one")).name == "one"  # what was valid last, until it is valid again
 
     run(scenario())
+
+
+def test_a_skill_that_was_removed_is_no_longer_listed(tmp_path: Path) -> None:
+    directory = write_skill(tmp_path, "one")
+    write_skill(tmp_path, "two")
+    catalog = Catalog([SkillRoot(tmp_path, InstallSource.LOCAL, trusted=True)])
+
+    async def scenario() -> None:
+        await catalog.scan()
+        (directory / "SKILL.md").unlink()
+        assert [header.name for header in await catalog.current_headers()] == ["two"]
+        with pytest.raises(SourceInvalid, match="one: "):
+            await catalog.activate("one")
+
+    run(scenario())

@@ -167,3 +167,14 @@ def test_scanning_again_sees_what_is_new_and_what_is_gone(tmp_path: Path) -> Non
     assert paths(found) == ["two"]
     with pytest.raises(SkillNotFound):
         found.get("one")
+
+
+def test_directories_that_were_named_by_mistake_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_skill(tmp_path, "mine/one")
+    (tmp_path / "empty").mkdir()
+    for name in ("nowhere", "mine/one", "empty", "mine"):
+        Registry([SkillRoot(tmp_path / name, InstallSource.LOCAL, trusted=True)]).scan()
+    said = [record.getMessage().removeprefix(f"{tmp_path}/").split(":")[0] for record in caplog.records]
+    assert said == ["nowhere is no directory", "mine/one is itself a skill", "empty holds no skill"]

@@ -32,4 +32,8 @@ replace(globalThis, "Date", ArgumentDate);
 replace(globalThis, "performance", Object.freeze({ now: refuse("performance.now()", TAKE_TIME) }));
 replace(Math, "random", refuse("Math.random()", TAKE_SEED));
 
+// QuickJS has no console at all: "console is not defined" would send its reader looking for a polyfill.
+const NO_CONSOLE = refuse("console", "put what you want to tell into the answer");
+replace(globalThis, "console", new Proxy({}, { get: NO_CONSOLE }));
+
 export {};

@@ -72,3 +72,12 @@ createRoot(document.getElementById("graphiql")).render(
     </GraphiQL.Logo>
   </GraphiQL>,
 );
+
+// So that Ctrl-Enter runs the first query at once. The editor is made after its module has loaded.
+const waiting = new MutationObserver(() => {
+  const editor = document.querySelector(".graphiql-query-editor .CodeMirror");
+  if (editor === null) return;
+  waiting.disconnect();
+  editor.CodeMirror.focus();
+});
+waiting.observe(document.body, { childList: true, subtree: true });
