@@ -16,6 +16,7 @@ import sys
 from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution.child import child_command
 from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
+from subgraph.execution.confinement.syscalls import drop_capabilities
 from subgraph.execution.lifetime import die_with, go_first_when_memory_runs_out
 
 COMPONENT_LIMIT = 64 * 1024 * 1024
@@ -27,9 +28,16 @@ TIME_LIMIT_SECONDS = 120
 MACHINE_CODE_LIMIT = 200 * 1024 * 1024
 """Bound of machine code, in bytes: three to five times the size of its component, under that of a frame."""
 
+_MACHINE_CODE_ALLOWED = 16 * 1024 * 1024
+_MACHINE_CODE_RATIO = 10
+"""What a component may become: a kilobyte can ask for a gigabyte, by initial memory that is far apart. Honest
+ones become three to five times their size, or ten when they are tiny."""
+
 _MESSAGE_LIMIT = 64 * 1024
 _MEMORY_LIMIT = 4 << 30
 _CONCURRENT_LIMIT = 1  # one compilation can occupy every core
+
+_NICENESS = 10  # calls of other skills go first
 
 _COMPILED, _REJECTED, _UNCONFINED = 0, 3, 4
 
@@ -70,6 +78,11 @@ class Compiler:
                     process.kill()
                     await process.wait()
         if process.returncode == _COMPILED:
+            if len(output) > max(_MACHINE_CODE_ALLOWED, _MACHINE_CODE_RATIO * len(component)):
+                raise SourceInvalid(
+                    f"the component becomes {len(output)} bytes of machine code, over "
+                    f"{_MACHINE_CODE_RATIO} times its size"
+                )
             return output
         if process.returncode == _REJECTED:
             raise SourceInvalid(errors.decode(errors="replace"))
@@ -115,6 +128,8 @@ def main() -> None:
     """Read a component from stdin, write its machine code to stdout; the exit code tells the outcome."""
     die_with(os.getppid())
     go_first_when_memory_runs_out()
+    drop_capabilities()
+    os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CPU, (2 * TIME_LIMIT_SECONDS, 2 * TIME_LIMIT_SECONDS))

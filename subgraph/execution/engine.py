@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 
 from wasmtime import Config, Engine, WasmtimeError, _ffi
@@ -129,6 +130,7 @@ class SkillEngine:
         self._wasi_linker.add_wasip2()
         self._loaded: dict[str, LoadedComponent] = {}
         self._watchdog: Watchdog | None = None
+        self._give_up: Callable[[Reply], None] | None = None
 
     def load(self, key: str, machine_code: bytes) -> None:
         """Load machine code that this service compiled. Raises `ComponentError`.
@@ -150,11 +152,13 @@ class SkillEngine:
         """Forget a component."""
         self._loaded.pop(key, None)
 
-    def prepare(self) -> Watchdog:
+    def prepare(self, give_up: Callable[[Reply], None]) -> Watchdog:
         """Open what enforcing limits needs; call it before the worker is confined.
 
-        Start the watchdog that this returns after Landlock and before seccomp.
+        Start the watchdog that this returns after Landlock and before seccomp. `give_up` gets the reply
+        to a call whose guest cannot be interrupted; it must end the process.
         """
+        self._give_up = give_up
         # Else Wasmtime starts a thread a core for WASI, whose stacks count as memory of the guest.
         os.environ["TOKIO_WORKER_THREADS"] = "1"
         self._watchdog = Watchdog(self._engine)
@@ -162,9 +166,9 @@ class SkillEngine:
 
     def run(self, call: Call) -> Reply:
         """Run a component once and say how it ended; never raises for what a guest does."""
-        if self._watchdog is None:
+        if self._watchdog is None or self._give_up is None:
             raise RuntimeError("prepare() comes first")
         loaded = self._loaded.get(call.key)
         if loaded is None:
             raise ComponentError("the component is not loaded")
-        return Run(self._engine, loaded, call, self._watchdog).reply()
+        return Run(self._engine, loaded, call, self._watchdog, self._give_up).reply()

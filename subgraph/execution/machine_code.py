@@ -8,12 +8,28 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
+from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution.compilation import Compiler
 from subgraph.storage import Database
 
+DIRECTORY_BYTES_LIMIT = 4 * 1024 * 1024 * 1024
+"""Bound of all machine code on disk, in bytes: that of hundreds of components with an interpreter each."""
+
+FAILURE_SECONDS = 60.0
+"""How long a component that did not compile is not tried again; one that was mended has another key."""
+
+_FAILURES_LIMIT = 1024
+
 logger = logging.getLogger(__name__)
+
+
+class _Failure(NamedTuple):
+    error: SourceInvalid | ExecutionFailed
+    until: float
 
 
 class MachineCodeCache:
@@ -26,6 +42,7 @@ class MachineCodeCache:
         self._directory = directory
         self._database = database
         self._compiler = compiler
+        self._failures: dict[str, _Failure] = {}
 
     async def get(self, key: str, component: bytes) -> bytes:
         """Return the machine code of a component.
@@ -35,28 +52,57 @@ class MachineCodeCache:
         path = self._directory / f"{key}.cwasm"
         recorded = await self._database.fetchval("machine_code_get", key)
         if recorded is not None:
-            kept = await asyncio.to_thread(_read, path)
-            if kept is not None and hashlib.sha256(kept).digest() == recorded:
+            kept = await asyncio.to_thread(_read, path, recorded)
+            if kept is not None:
                 return kept
-        machine_code = await self._compiler.compile(component)
+        machine_code = await self._compile(key, component)
         try:
-            await asyncio.to_thread(_write, path, machine_code)
+            digest = await asyncio.to_thread(_write, path, machine_code)
         except OSError as error:
             logger.warning("machine code is not kept, and will be compiled again: %s", error.strerror)
             return machine_code
-        await self._database.execute("machine_code_put", key, hashlib.sha256(machine_code).digest())
+        await self._database.execute("machine_code_put", key, digest)
         return machine_code
 
+    async def _compile(self, key: str, component: bytes) -> bytes:
+        """Compile, unless that failed a short while ago: it can take minutes of the one compiler."""
+        failed = self._failures.get(key)
+        if failed is not None and time.monotonic() < failed.until:
+            raise type(failed.error)(failed.error.message)
+        try:
+            return await self._compiler.compile(component)
+        except (SourceInvalid, ExecutionFailed) as error:
+            while len(self._failures) >= _FAILURES_LIMIT:
+                del self._failures[next(iter(self._failures))]
+            self._failures[key] = _Failure(error, time.monotonic() + FAILURE_SECONDS)
+            raise
 
-def _read(path: Path) -> bytes | None:
+
+def _read(path: Path, digest: bytes) -> bytes | None:
+    """Read a file whose SHA-256 is known; None when it is not there or is another one."""
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
+        os.utime(path)  # so that what is used is kept
     except OSError:
         return None
+    return data if hashlib.sha256(data).digest() == digest else None
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+def _prune(directory: Path) -> None:
+    """Remove the files that were not used for longest, down to the limit."""
+    files = sorted(
+        ((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(directory)),
+        reverse=True,
+    )
+    kept = 0
+    for _, size, path in files:
+        kept += size
+        if kept > DIRECTORY_BYTES_LIMIT:
+            Path(path).unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> bytes:
+    """Write a file so that it is there whole or not at all; return its SHA-256."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
     try:
@@ -69,3 +115,5 @@ def _write(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+    _prune(path.parent)
+    return hashlib.sha256(data).digest()

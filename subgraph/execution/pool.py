@@ -22,6 +22,9 @@ CALLS_PER_WORKER = 100_000
 LOADED_LIMIT = 128
 """Components that are kept loaded. One that carries a JavaScript interpreter has 5 MiB of machine code."""
 
+LOADED_BYTES_LIMIT = 1024 * 1024 * 1024
+"""Bound of their machine code, in bytes, in the service and in the zygote each."""
+
 QUEUE_WAIT_SECONDS = 10.0
 """How long a call waits for a free worker; longer than the default deadline of the call before it."""
 
@@ -117,9 +120,13 @@ class WorkerPool:
 
     async def _make_room(self) -> None:
         """Forget those components that were not called for longest, down to the limit. Hold the lock."""
-        surplus = len(self._loaded) - LOADED_LIMIT
-        for key in [key for key in self._loaded if not self._calls[key]][: max(0, surplus)]:
-            await self._unload(key)
+        size = sum(map(len, self._loaded.values()))
+        for key, machine_code in list(self._loaded.items())[:-1]:
+            if len(self._loaded) <= LOADED_LIMIT and size <= LOADED_BYTES_LIMIT:
+                return
+            if not self._calls[key]:
+                size -= len(machine_code)
+                await self._unload(key)
 
     async def _unload(self, key: str) -> None:
         if not self._calls[key] and self._loaded.pop(key, None) is not None:

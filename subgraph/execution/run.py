@@ -65,7 +65,15 @@ class _Output:
 class Run:
     """One run of a component."""
 
-    def __init__(self, engine: Engine, loaded: LoadedComponent, call: Call, watchdog: Watchdog) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loaded: LoadedComponent,
+        call: Call,
+        watchdog: Watchdog,
+        give_up: Callable[[Reply], None],
+    ) -> None:
+        self._give_up = give_up
         self._started_ns = time.perf_counter_ns()
         self._engine = engine
         self._loaded = loaded
@@ -99,14 +107,21 @@ class Run:
         store.set_limits(memory_size=call.memory_bytes, table_elements=_TABLE_ELEMENTS)
         if self._loaded.uses_wasi:
             store.set_wasi(self._wasi())
+        # All memories together; the store's limit is for each, and start functions may fill them.
+        before = self._watchdog.mapped_bytes()
+        initial_bytes = call.memory_bytes + _INTERPRETER_BYTES
+        self._watchdog.arm(before + initial_bytes, deadline_ticks, self._end_process)
         instance = self._loaded.linker.instantiate(store, self._loaded.component)
+        if self._watchdog.mapped_bytes() > before + initial_bytes:
+            self._added_bytes = self._allowed_bytes + 1
+            raise WasmtimeError(_INITIAL_MEMORY_TOO_LARGE)
         function = instance.get_func(store, self._loaded.run)
         if function is None:
             raise RuntimeError("an index of the component did not find its function")
         self._instantiated = True
         store.set_limits(memory_size=ADDRESSABLE_BYTES, table_elements=_TABLE_ELEMENTS)
         before = self._watchdog.mapped_bytes()
-        self._watchdog.arm(before + self._allowed_bytes, deadline_ticks)
+        self._watchdog.arm(before + self._allowed_bytes, deadline_ticks, self._end_process)
         try:
             result = call_run(function, store, call.input, call.output_bytes)
         finally:
@@ -150,6 +165,10 @@ class Run:
         if self._instantiated:
             return self._failed("the skill mishandled its input or its answer")
         return self._failed("the component could not be started")
+
+    def _end_process(self) -> None:
+        """Answer for a guest that cannot be interrupted, and end the process with it; never returns."""
+        self._give_up(self._over("memory", memory_exceeded_message(self._call.memory_bytes)))
 
     def _took_too_much_memory(self) -> bool:
         return self._watchdog.tripped or self._added_bytes > self._allowed_bytes

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from wasmtime import Engine
 
 from subgraph.execution.limits import TICK_MS
+
+_TICKS_TO_STOP = 3
+"""Ticks from the interrupt of a guest to giving it up; one that looks at the epoch stops within one."""
 
 
 class Watchdog:
@@ -29,6 +33,8 @@ class Watchdog:
         self._lock = threading.Lock()
         self._ceiling: int | None = None
         self._deadline_ticks = 0
+        self._ticks_since_trip = 0
+        self._give_up: Callable[[], None] = _nothing
         self.tripped = False
 
     def start(self) -> None:
@@ -39,12 +45,18 @@ class Watchdog:
         """Return the size of the process's private writable mappings, in bytes (proc(5), statm)."""
         return int(os.pread(self._account, 128, 0).split()[5]) * self._page
 
-    def arm(self, ceiling: int, deadline_ticks: int) -> None:
-        """Watch a guest: interrupt it when mapped bytes exceed the ceiling."""
+    def arm(self, ceiling: int, deadline_ticks: int, give_up: Callable[[], None]) -> None:
+        """Watch a guest: interrupt it when mapped bytes exceed the ceiling.
+
+        `give_up` is called, from this thread, when it goes on all the same: one instruction that fills
+        memory looks at no epoch until it is done, and could by then have filled all there is.
+        """
         with self._lock:
             self.tripped = False
+            self._ticks_since_trip = 0
             self._ceiling = ceiling
             self._deadline_ticks = deadline_ticks
+            self._give_up = give_up
 
     def disarm(self) -> None:
         """Stop watching; no interrupt comes after this returns."""
@@ -61,7 +73,18 @@ class Watchdog:
             time.sleep(TICK_MS / 1000)
             self._engine.increment_epoch()
             with self._lock:
-                if self._ceiling is not None and self.mapped_bytes() > self._ceiling:
-                    self._ceiling = None
-                    self.tripped = True
-                    self.interrupt()
+                if self._ceiling is not None:
+                    self._watch(self._ceiling)
+
+    def _watch(self, ceiling: int) -> None:
+        if self.tripped:
+            self._ticks_since_trip += 1
+            if self._ticks_since_trip >= _TICKS_TO_STOP:
+                self._give_up()
+        elif self.mapped_bytes() > ceiling:
+            self.tripped = True
+            self.interrupt()
+
+
+def _nothing() -> None:
+    """Stand for what to do before the first guest is watched."""

@@ -11,15 +11,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import socket
+from collections.abc import Callable
 
 from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
-from subgraph.execution.confinement.syscalls import prctl
+from subgraph.execution.confinement.syscalls import drop_capabilities, prctl
 from subgraph.execution.engine import SkillEngine
-from subgraph.execution.protocol import READY, REFUSED, Call, ProtocolError, decode, encode, receive
+from subgraph.execution.protocol import (
+    READY,
+    REFUSED,
+    Call,
+    ProtocolError,
+    Reply,
+    decode,
+    encode,
+    receive,
+)
 
 _PR_SET_THP_DISABLE = 41
 _M_MMAP_THRESHOLD = -3
+
+_DESCRIPTORS_LIMIT = 64
+"""A worker has five, and Wasmtime a few for the clocks of WASI and for initial memory."""
 
 
 def serve(connection: socket.socket, engine: SkillEngine, *, landlock: bool) -> None:
@@ -28,8 +42,13 @@ def serve(connection: socket.socket, engine: SkillEngine, *, landlock: bool) -> 
     `landlock`: whether the kernel has it. Without it seccomp alone confines, and the service decides
     what may still run.
     """
+
+    def give_up(reply: Reply) -> None:
+        connection.sendall(encode(reply))
+        os._exit(0)
+
     try:
-        _confine(engine, landlock=landlock)
+        _confine(engine, give_up, landlock=landlock)
     except ConfinementError as error:
         connection.sendall(encode([REFUSED, str(error)]))
         return
@@ -41,13 +60,15 @@ def serve(connection: socket.socket, engine: SkillEngine, *, landlock: bool) -> 
         connection.sendall(encode(engine.run(Call(*fields))))
 
 
-def _confine(engine: SkillEngine, *, landlock: bool) -> None:
+def _confine(engine: SkillEngine, give_up: Callable[[Reply], None], *, landlock: bool) -> None:
     # Huge pages would let a guest take 2 MiB with each touch; see `Watchdog`.
     prctl(_PR_SET_THP_DISABLE, 1)
     # A fixed threshold: large strings go back to the kernel at once and do not blur the account.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
-    watchdog = engine.prepare()
+    watchdog = engine.prepare(give_up)
     _let_go_of_the_log()
+    drop_capabilities()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS_LIMIT, _DESCRIPTORS_LIMIT))
     if landlock:
         confine_files()
     watchdog.start()

@@ -72,7 +72,7 @@ class ZygoteProcess:
 
     async def load(self, key: str, machine_code: bytes) -> None:
         """Load a component. Raises `ExecutionFailed` when it cannot be, and `ZygoteGone`."""
-        frame = encode(["load", key, machine_code])
+        frame = await asyncio.to_thread(encode, ["load", key, machine_code])
         if len(frame) > CONTROL_FRAME_LIMIT:
             raise ExecutionFailed(f"the machine code of the component is over {CONTROL_FRAME_LIMIT} bytes")
         answer, _ = await self._exchange(frame)
@@ -106,6 +106,9 @@ class ZygoteProcess:
         ours.close()
         _close(descriptors)
         match answer:
+            case ["forked"] if not descriptors:
+                # This process has no descriptor left to take it; the worker ends with its socket.
+                raise ExecutionFailed("the service has too many open files to start a worker")
             case ["failed", str(message)]:
                 raise ExecutionFailed(message)
         self.kill()

@@ -133,3 +133,9 @@ def test_a_compiler_does_not_see_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_the_key_of_machine_code_follows_from_the_component() -> None:
     assert machine_code_key("a" * 64) == machine_code_key("a" * 64)
     assert machine_code_key("a" * 64) != machine_code_key("b" * 64)
+
+
+def test_a_small_component_cannot_become_large_machine_code() -> None:
+    far_apart = '(core module (memory 300) (data (i32.const 0) "a") (data (i32.const 16777215) "z"))'
+    with pytest.raises(SourceInvalid, match="times its size"):
+        compiled(guests.ECHO.replace("(component", f"(component {far_apart * 3}", 1))

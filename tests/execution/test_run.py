@@ -159,6 +159,13 @@ def test_each_call_finds_the_component_as_it_was_made(driver: Driver) -> None:
     assert driver.workers == workers  # it was one and the same process
 
 
+def test_a_single_instruction_cannot_fill_memory_over_the_limit(driver: Driver) -> None:
+    reply = driver.call(guests.fills(60_000), limits=replace(LIMITS, time_ms=5000))
+    assert (reply.exit_code, reply.limit) == (137, "memory")
+    assert reply.elapsed_us < 2_000_000  # it would take longer to fill 4 GiB
+    assert works(driver)
+
+
 @pytest.mark.parametrize("pages", [1, 40, 120], ids=["one page", "kept resident", "more than is kept"])
 def test_no_memory_passes_from_one_call_to_the_next(driver: Driver, pages: int) -> None:
     driver.call(guests.dirties(pages))
@@ -245,7 +252,7 @@ def test_an_engine_runs_nothing_before_it_is_prepared() -> None:
     call = Call("key", "{}", 1000, MIB, MIB)
     with pytest.raises(RuntimeError, match="prepare"):
         engine.run(call)
-    engine.prepare()
+    engine.prepare(lambda _: None)
     with pytest.raises(ComponentError, match="not loaded"):
         engine.run(call)
 

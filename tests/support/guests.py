@@ -84,6 +84,14 @@ def grows(size: int) -> str:
     return pure(f"(drop (memory.grow (i32.const {size // PAGE})))")
 
 
+def fills(pages: int) -> str:
+    """Fills that many pages with one instruction, in which no interrupt reaches it."""
+    return pure(
+        f"(drop (memory.grow (i32.const {pages})))"
+        f"(memory.fill (i32.const 8192) (i32.const 1) (i32.const {(pages - 1) * PAGE}))"
+    )
+
+
 def dirties(pages: int) -> str:
     """Answers with an error if a word of its memory is not zero, and leaves none that is."""
     return pure(

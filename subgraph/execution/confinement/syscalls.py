@@ -10,6 +10,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 PR_SET_NO_NEW_PRIVS = 38
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 # Numbers from asm/unistd.h. From 424 on, all machines share one table.
 _SHARED = {
@@ -27,7 +28,7 @@ _X86_64 = {
     "pread64": 17, "readv": 19, "writev": 20, "sched_yield": 24, "mremap": 25, "madvise": 28,
     "nanosleep": 35, "getpid": 39, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47,
     "clone": 56, "exit": 60, "fcntl": 72, "ftruncate": 77, "gettimeofday": 96, "getrusage": 98, "ptrace": 101,
-    "sigaltstack": 131, "prctl": 157, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
+    "capset": 126, "sigaltstack": 131, "prctl": 157, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
     "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
     "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "ppoll": 271,
     "set_robust_list": 273, "epoll_pwait": 281, "eventfd2": 290, "epoll_create1": 291,
@@ -39,7 +40,7 @@ _AARCH64 = {
     "close": 57, "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67, "ppoll": 73,
     "fstat": 80, "exit": 93, "exit_group": 94, "futex": 98, "set_robust_list": 99, "nanosleep": 101,
     "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115, "ptrace": 117,
-    "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128, "tgkill": 131,
+    "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128, "tgkill": 131, "capset": 91,
     "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139,
     "getrusage": 165, "prctl": 167, "gettimeofday": 169, "getpid": 172, "gettid": 178, "sendto": 206,
     "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216,
@@ -83,6 +84,13 @@ def prctl(option: int, value: int) -> None:
     """Make the `prctl` system call with one argument. Raises `OSError`."""
     zero = ctypes.c_ulong(0)
     call("prctl", ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero)
+
+
+def drop_capabilities() -> None:
+    """Give up every Linux capability of this thread; a process of root then has its files and no more."""
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()  # two of struct __user_cap_data_struct, all zero
+    call("capset", header, none)
 
 
 def no_new_privileges() -> None:
