@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -17,8 +18,12 @@ from starlette.applications import Starlette
 
 from subgraph import __version__
 from subgraph.api.app import build_app
+from subgraph.api.http_protocol import BoundedHttpProtocol
 from subgraph.errors import SubgraphError
 from subgraph.settings import Settings, refuse_unknown_settings
+
+_CONNECTIONS_LIMIT = 4096
+"""Connections that are answered at once; beyond it the answer is 503. A router holds a few dozen."""
 
 _SHUTDOWN_SECONDS = 10  # for requests that are being answered
 
@@ -65,6 +70,7 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=__version__)
     parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _raise_descriptor_limit()
     try:
         refuse_unknown_settings(os.environ)
         settings = Settings()
@@ -81,7 +87,8 @@ def main() -> int:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttpProtocol,
+        limit_concurrency=_CONNECTIONS_LIMIT,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -94,6 +101,12 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def _raise_descriptor_limit() -> None:
+    """Use the open files that the system allows: connections must not take those that workers need."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

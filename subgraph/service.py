@@ -12,7 +12,7 @@ from uuid import UUID
 
 from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocations
 from subgraph.capabilities import Authority, Broker, Grant, Revocation, parse_capability
-from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot
+from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot, exact_name
 from subgraph.errors import ExecutionFailed, GrantStale, InputInvalid, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
@@ -128,7 +128,7 @@ class Service:
     async def is_valid(self, grant: Grant) -> bool:
         """Whether a grant is for the bytes that its skill has now; False when the skill is gone."""
         try:
-            skill = await self._catalog.activate(grant.skill_path)
+            skill = await self._catalog.activate(exact_name(grant.skill_path))
         except SubgraphError:
             return False
         return self._broker.is_valid(skill, grant)
@@ -160,7 +160,7 @@ class Service:
         """
         principal.require(Scope.GRANT)
         parsed = parse_capability(capability)
-        skill = await self._catalog.activate(name)
+        skill = await self._catalog.activate(name, anew=True)
         self._broker.check_declared(skill, parsed)
         if reviewed_hash not in (None, skill.content_hash):
             raise GrantStale(f"{skill.header.path} is not what was reviewed: it has {skill.content_hash} now")
@@ -192,7 +192,7 @@ class Service:
     async def _content_hash(self, header: SkillHeader) -> str:
         """Hash a skill's files; empty when they are broken, which is no reason to let it run."""
         try:
-            return (await self._catalog.activate(header.path)).content_hash
+            return (await self._catalog.activate(exact_name(header.path))).content_hash
         except SubgraphError:
             return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from subgraph.__main__ import _listen
+from subgraph.api.http_protocol import HEAD_BYTES_LIMIT
 from tests.support.service import running_service
 from tests.support.toolchain import ROOT
 
@@ -118,3 +120,22 @@ def test_a_setting_that_is_misspelt_is_refused() -> None:
     ended = attempt(CYBEROS_PRT="7")
     assert ended.returncode == 2
     assert ended.stderr.strip() == "cannot start: CYBEROS_PRT: no such setting; docs/settings.md lists them"
+
+
+def test_headers_without_end_close_the_connection(service_url: str) -> None:
+    port = int(service_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                connection.sendall(b"a: b\r\n" * 1000)
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 431") or not answer
+    assert httpx.get(f"{service_url}/healthz").status_code == 200
+
+
+def test_headers_up_to_the_limit_are_read(service_url: str) -> None:
+    headers = {"x-long": "x" * (HEAD_BYTES_LIMIT - 1000)}
+    assert httpx.get(f"{service_url}/healthz", headers=headers).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from subgraph.errors import StorageUnavailable, Unauthenticated
+from subgraph.api.key_set import KeySet
+from subgraph.errors import Unauthenticated
 from subgraph.principal import LOCAL_OPERATOR, Principal
 from subgraph.settings import Settings
 
@@ -27,13 +27,8 @@ _KEY_SET_ALGORITHMS = [name for names in _ASYMMETRIC.values() for name in names]
 _SECRET_BYTES = 32  # RFC 7518, section 3.2: a key as long as the hash
 
 _LEEWAY_SECONDS = 30  # between the clocks of two machines
-_KEY_SET_SECONDS = 5.0
 _ACTOR_LENGTH = 255  # OpenID Connect Core, section 2: the bound of `sub`
 _TOKEN_LENGTH = 16 * 1024  # twice what other servers take for all headers together
-
-
-class KeySetUnavailable(StorageUnavailable):
-    """The key set that tokens are checked with cannot be fetched; try again."""
 
 
 class Authenticator:
@@ -42,14 +37,11 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         self._audience = settings.jwt_audience
         self._issuer = settings.jwt_issuer
-        self._key_set: jwt.PyJWKClient | None = None
+        self._key_set: KeySet | None = None
         self._key: tuple[Any, list[str]] = ("", [])
         self._required = settings.authenticated
         if settings.jwks_url is not None:
-            try:
-                self._key_set = jwt.PyJWKClient(settings.jwks_url, timeout=_KEY_SET_SECONDS)
-            except jwt.PyJWKClientError as error:
-                raise ValueError("CYBEROS_JWKS_URL must be an address of http or https") from error
+            self._key_set = KeySet(settings.jwks_url)
         elif settings.jwt_key is not None:
             self._key = _read_key(settings.jwt_key.get_secret_value())
 
@@ -78,8 +70,6 @@ class Authenticator:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "sub", "aud"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
-            raise KeySetUnavailable from error
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"the bearer token is not accepted: {_reason(error)}") from error
         return Principal(_actor(claims["sub"]), _scopes(claims))
@@ -87,12 +77,11 @@ class Authenticator:
     async def _find_key(self, token: str) -> tuple[Any, list[str]]:
         if self._key_set is None:
             return self._key
-        try:
-            # It may have to be fetched, which blocks. Each of its keys is for one algorithm.
-            key = await asyncio.to_thread(self._key_set.get_signing_key_from_jwt, token)
-        except (OSError, ValueError) as error:
-            raise KeySetUnavailable from error  # the connection broke off, or what came is not JSON
-        return key, _KEY_SET_ALGORITHMS
+        key_id = jwt.get_unverified_header(token).get("kid")
+        if not isinstance(key_id, str):
+            raise Unauthenticated("the bearer token is not accepted: it names no key")
+        # Each key of a set is for one algorithm, which PyJWT holds the token to.
+        return await self._key_set.find(key_id), _KEY_SET_ALGORITHMS
 
 
 def _read_key(key: str) -> tuple[Any, list[str]]:
@@ -113,6 +102,8 @@ def _read_key(key: str) -> tuple[Any, list[str]]:
 
 def _actor(subject: str) -> str:
     """Check that the audit trail can keep the name as it is: cut off, two could become one."""
+    if subject == LOCAL_OPERATOR.actor:
+        raise Unauthenticated("the bearer token is not accepted: its sub is the name of the local operator")
     if not subject.strip() or not subject.isprintable() or len(subject) > _ACTOR_LENGTH:
         raise Unauthenticated("the bearer token is not accepted: its sub cannot be recorded")
     return subject

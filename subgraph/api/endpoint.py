@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any, NoReturn
@@ -26,6 +27,9 @@ JSON_RESPONSE = "application/json"
 
 _ENVELOPE_BYTES = 256 * 1024
 """Bound of what a request holds beside the input of a skill: the document and its other variables."""
+
+_BODY_SECONDS = 30.0
+"""How long a client may take to send a body; three megabytes take as long at 100 kB/s."""
 
 _OPERATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
@@ -52,8 +56,9 @@ class GraphQLEndpoint:
         self._schema = schema
         self._authenticator = authenticator
         self._graphiql = graphiql
-        # Text inside JSON may take six bytes for one of the text it stands for.
-        self._body_limit = 6 * service.settings.input_limit_bytes + _ENVELOPE_BYTES
+        # JSON may escape a letter by six bytes or twelve, which is up to three times its UTF-8.
+        self._body_limit = 3 * service.settings.input_limit_bytes + _ENVELOPE_BYTES
+        self._document_limit = service.settings.input_limit_bytes + _ENVELOPE_BYTES
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
@@ -101,6 +106,8 @@ class GraphQLEndpoint:
             _refuse(400, "the body must be a JSON object; batches are not served")
         if not isinstance(parameters.get("query"), str) or not parameters["query"]:
             _refuse(400, "query must be text")
+        if len(parameters["query"]) > self._document_limit:
+            _refuse(413, f"query is over {self._document_limit} characters")
         if not isinstance(parameters.get("variables"), dict | None):
             _refuse(400, "variables must be an object")
         if not isinstance(parameters.get("operationName"), str | None):
@@ -111,10 +118,14 @@ class GraphQLEndpoint:
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._body_limit:
-                _refuse(413, f"the body is over {self._body_limit} bytes")
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._body_limit:
+                        _refuse(413, f"the body is over {self._body_limit} bytes")
+        except TimeoutError:
+            _refuse(408, f"the body did not come within {_BODY_SECONDS:.0f} s", {"Connection": "close"})
         return bytes(body)
 
     def _executed(self, result: ExecutionResult, media_type: str) -> Response:

@@ -25,6 +25,7 @@ from subgraph.api.mutations import Mutation
 from subgraph.api.queries import Query
 
 _CACHED_DOCUMENTS = 512  # a gateway sends a few dozen different ones
+_CACHED_CHARACTERS = 8 * 1024  # of one of them; what clients repeat has its input in variables
 
 
 class Schema(strawberry.federation.Schema):
@@ -57,6 +58,32 @@ class OneOperation(SchemaExtension):
             raise GraphQLError("the document has several operations: operationName must name one")
 
 
+class _SmallDocumentsParsed(ParserCache):
+    """Keeps what small documents were parsed to. A document in memory is ten times its text."""
+
+    def on_parse(self) -> Iterator[None]:
+        """Parse by the cache, or leave it to the schema."""
+        if _is_small(self.execution_context):
+            yield from super().on_parse()
+        else:
+            yield
+
+
+class _SmallDocumentsValidated(ValidationCache):
+    """Keeps the outcome of validating small documents."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Validate by the cache, or leave it to the schema."""
+        if _is_small(self.execution_context):
+            yield from super().on_validate()
+        else:
+            yield
+
+
+def _is_small(context: ExecutionContext) -> bool:
+    return len(context.query or "") <= _CACHED_CHARACTERS
+
+
 def build_schema(*, introspection: bool) -> Schema:
     """Build the schema."""
     rules: list[type[ASTValidationRule]] = [DocumentLimits]
@@ -66,8 +93,8 @@ def build_schema(*, introspection: bool) -> Schema:
         OneOperation,
         lambda: MaxTokensLimiter(max_token_count=TOKENS_LIMIT),
         lambda: AddValidationRules(rules),
-        lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
-        lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
+        lambda: _SmallDocumentsParsed(maxsize=_CACHED_DOCUMENTS),
+        lambda: _SmallDocumentsValidated(maxsize=_CACHED_DOCUMENTS),
     ]
     # 2.5 as documented. No scope directives are printed: a router without a licence refuses those.
     return Schema(

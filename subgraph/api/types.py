@@ -11,7 +11,7 @@ from strawberry.scalars import JSON
 from subgraph.api.context import Info
 from subgraph.audit import ErrorNote, FinishedInvocation
 from subgraph.capabilities import Grant, declared_capabilities
-from subgraph.catalog import InstallSource, SkillHeader
+from subgraph.catalog import InstallSource, SkillHeader, exact_name
 from subgraph.execution.invocation import Executor
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
 
@@ -61,7 +61,7 @@ class Skill:
 
     @strawberry.field(description="Hash over every file of the skill; grants are bound to it.")
     async def content_hash(self, info: Info) -> str:
-        skill = await info.context.service.activated(info.context.principal, self.header.path)
+        skill = await info.context.service.activated(info.context.principal, exact_name(self.header.path))
         return skill.content_hash
 
     @strawberry.field(name="invocationsLast24h", description="Runs that ended in the last 24 hours.")

@@ -20,6 +20,9 @@ CAPABILITY_NAMES = frozenset({
 })  # fmt: skip
 """What this host knows to grant. A skill may declare other tools, which other hosts offer."""
 
+CAPABILITY_LIMIT = 100
+"""Bound of one capability that is requested or granted, in characters: the ledger keeps it whole."""
+
 TEXT_LIMIT = 4096
 """Bound of `allowed-tools`, in characters; the standard's fields have at most 1,024."""
 
@@ -72,7 +75,7 @@ def _ends_at(text: str, position: int) -> bool:
 
 def parse_capability(text: str) -> Capability:
     """Read one capability. Raises `CapabilityDenied` when this host does not know it."""
-    token = _TOKEN.fullmatch(text.strip()) if len(text) <= TEXT_LIMIT else None
+    token = _TOKEN.fullmatch(text.strip()) if len(text) <= CAPABILITY_LIMIT else None
     if token is None or token["name"] not in CAPABILITY_NAMES:
         known = ", ".join(sorted(CAPABILITY_NAMES))
         raise CapabilityDenied(f"{text[:100]!r} is not a capability of this host; it knows {known}")

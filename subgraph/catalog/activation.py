@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from subgraph.catalog.header import SkillHeader, SkillRoot
 from subgraph.catalog.manifest import MANIFEST_NAME, parse_manifest
-from subgraph.catalog.registry import COMPONENT_PATH, Registry
+from subgraph.catalog.registry import COMPONENT_PATH, Registry, exact_name
 from subgraph.catalog.tree import SkillTree, read_tree, stamp_of
 from subgraph.errors import SourceInvalid
 from subgraph.single_flight import SingleFlight
@@ -63,15 +63,19 @@ class Catalog:
 
     async def current_headers(self) -> list[SkillHeader]:
         """Return the skills that are still there in the order of their paths, as their files are now."""
-        headers = [await self.current(header.path) for header in self._registry]
+        headers = [await self.current(exact_name(header.path)) for header in self._registry]
         return [header for header in headers if stamp_of(header.directory / MANIFEST_NAME) is not None]
 
-    async def activate(self, name: str) -> ActivatedSkill:
+    async def activate(self, name: str, *, anew: bool = False) -> ActivatedSkill:
         """Return a skill as its files are at this moment, reading them when they have changed.
 
+        `anew` reads them in any case: what a person is about to approve must not rest on time stamps.
         Raises `SkillNotFound`, `SkillAmbiguous`, and `SourceInvalid` when the files are not a skill.
         """
         header = self._registry.get(name)
+        if anew:
+            await self._reading.finished(header.path)
+            return await self._reading.run(header.path, lambda: self._read(header))
         active = self._active.get(header.path)
         if active is not None and active.tree.unchanged():
             return active

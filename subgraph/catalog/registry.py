@@ -101,20 +101,21 @@ class Registry:
         return self._root_of[header.path]
 
     def get(self, name: str) -> SkillHeader:
-        """Find a skill by its path or its short name.
+        """Find a skill by its path, which `./` may precede, or by its short name.
 
-        Raises `SkillNotFound`, and `SkillAmbiguous` for a short name that several skills have.
+        Raises `SkillNotFound`, and `SkillAmbiguous` for a short name that several skills have. One of
+        them may have it as its path: it must not take the name from the others.
         """
-        header = self._by_path.get(name)
-        if header is not None:
+        headers = self._by_name.get(name, [])
+        header = self._by_path.get(name.removeprefix("./"))
+        if header is not None and len(headers) < 2:
             return header
-        headers = self._by_name.get(name)
         if not headers:
             raise SkillNotFound(
                 f"no skill is named {name[:100]!r}; `skills {{ name path }}` lists those found at start"
             )
         if len(headers) > 1:
-            paths = ", ".join(sorted(header.path for header in headers))
+            paths = ", ".join(sorted(exact_name(header.path) for header in headers))
             raise SkillAmbiguous(f"several skills are named {name!r}; ask by path: {paths}")
         return headers[0]
 
@@ -124,6 +125,11 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._by_path)
+
+
+def exact_name(path: str) -> str:
+    """Spell a path so that it names that skill alone, whatever short names there are."""
+    return path if "/" in path else f"./{path}"
 
 
 def _warn_of_mistakes(root: SkillRoot) -> None:

@@ -23,6 +23,10 @@ ENTRIES_LIMIT = 1000
 DEPTH_LIMIT = 12
 """Bounds of one skill. The largest component that its toolchains make has 20 MiB."""
 
+REREAD_SECONDS = 30.0
+"""After which files are read again although no stamp has moved: a write through a shared mapping moves one
+only when the page goes to disk."""
+
 _SETTLED_NS = 50_000_000
 """A file changed this shortly before it was read may change again within the same tick of the clock of
 its file system, and look unchanged. Such a tree is read again until it is older."""
@@ -70,10 +74,11 @@ class SkillTree:
     files: Mapping[str, FileEntry]
     _stamps: tuple[tuple[str, Stamp], ...]
     _settled: bool
+    _read_at: float
 
     def unchanged(self) -> bool:
         """Whether the directory still holds what was hashed; costs one `stat` a file, reads nothing."""
-        if not self._settled:
+        if not self._settled or time.monotonic() > self._read_at + REREAD_SECONDS:
             return False
         try:
             return all(_stamp(os.lstat(path)) == stamp for path, stamp in self._stamps)
@@ -136,6 +141,7 @@ def read_tree(directory: Path) -> SkillTree:
         content_hash=f"sha256:{digest.hexdigest()}",
         files=reader.files,
         _stamps=tuple(reader.stamps),
+        _read_at=time.monotonic(),
         _settled=all(is_settled(stamp, started_ns) for _, stamp in reader.stamps),
     )
 

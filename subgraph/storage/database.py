@@ -37,6 +37,7 @@ MAX_STATEMENTS = 256
 _SESSION = {
     "application_name": "cyberos",
     "timezone": "UTC",
+    "synchronous_commit": "on",  # an answer means that its entry is on disk, whatever the server's default
     "statement_timeout": str(SERVER_COMMAND_MILLISECONDS),
     "idle_in_transaction_session_timeout": str(SERVER_COMMAND_MILLISECONDS),
 }

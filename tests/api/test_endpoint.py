@@ -174,7 +174,7 @@ def test_an_error_of_all_data_is_still_an_execution(api: Client) -> None:
 
 
 def test_a_body_over_the_limit_is_refused(api: Client) -> None:
-    limit = 6 * 4096 + 256 * 1024
+    limit = 3 * 4096 + 256 * 1024
     fits = orjson.dumps(OK)
     assert api.post(fits + b" " * (limit - len(fits))).status_code == 200
     response = api.post(fits + b" " * (limit - len(fits) + 1))

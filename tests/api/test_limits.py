@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from graphql import get_introspection_query
+from strawberry.extensions.parser_cache import _get_parse_cache
 
 from tests.support.postgres import empty_database
 from tests.support.skills import Client, application, skill_settings
@@ -120,3 +122,13 @@ def test_the_page_is_not_served_without_introspection(silent: Client) -> None:
 
 def test_a_gateway_still_reads_the_schema(silent: Client) -> None:
     assert "type Skill" in silent.data("{ _service { sdl } }")["_service"]["sdl"]
+
+
+def test_large_documents_are_not_kept(api: Client) -> None:
+    parsed: Any = _get_parse_cache(512)
+    before = parsed.cache_info().currsize
+    for number in range(3):
+        assert api.data(f"{{ __typename }} # {number} {'x' * 10_000}")
+    assert parsed.cache_info().currsize == before
+    assert api.data("{ __typename } # small")
+    assert parsed.cache_info().currsize == before + 1

@@ -68,10 +68,14 @@ def test_an_ambiguous_short_name_is_refused_and_the_paths_are_named(tmp_path: Pa
     assert found.get("b/one").path == "b/one"
 
 
-def test_a_path_wins_over_a_short_name(tmp_path: Path) -> None:
+def test_a_path_does_not_take_a_short_name_from_others(tmp_path: Path) -> None:
     write_skill(tmp_path, "one")
     write_skill(tmp_path, "a/one")
-    assert scanned(tmp_path).get("one").path == "one"
+    found = scanned(tmp_path)
+    with pytest.raises(SkillAmbiguous, match=r"ask by path: \./one, a/one"):
+        found.get("one")
+    assert found.get("./one").path == "one"
+    assert found.get("a/one").path == found.get("./a/one").path == "a/one"
 
 
 def test_the_first_root_hides_later_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -136,6 +136,7 @@ def test_the_key_of_machine_code_follows_from_the_component() -> None:
 
 
 def test_a_small_component_cannot_become_large_machine_code() -> None:
-    far_apart = '(core module (memory 300) (data (i32.const 0) "a") (data (i32.const 16777215) "z"))'
+    far_apart = '(core module $m{} (memory 256) (data (i32.const 0) "{}") (data (i32.const 16777208) "z"))'
+    modules = "".join(far_apart.format(number, number) for number in range(3))
     with pytest.raises(SourceInvalid, match="times its size"):
-        compiled(guests.ECHO.replace("(component", f"(component {far_apart * 3}", 1))
+        compiled(guests.ECHO.replace("(component", f"(component {modules}", 1))
