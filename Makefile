@@ -57,7 +57,7 @@ clean: ## Remove everything that was built or installed here
 	find . -name node_modules -type d -prune -exec rm -rf {} +
 
 toolchain/node_modules/.package-lock.json: toolchain/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	  || { echo "Node.js 20 or newer is needed: it builds GraphiQL and the skills"; exit 1; }
 	npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
 	@touch $@
