@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from subgraph.execution.confinement import ConfinementError, confine_system_calls
+from subgraph.execution.confinement import ConfinementError, filter_system_calls
 from subgraph.execution.confinement.attempts import ATTEMPTS
 
 DONE = "done"
@@ -328,7 +328,7 @@ def _beside_a_filtered_thread() -> None:
     threading.Thread(target=thread, daemon=True).start()
     filtered.wait()
     try:
-        confine_system_calls(executable_memory=False, prove=False)
+        filter_system_calls(executable_memory=False)
     except ConfinementError as error:
         raise OSError(errno.ECHILD, "noticed") from error
     finally:

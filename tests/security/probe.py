@@ -72,7 +72,7 @@ def _in_a_child(act: str, layers: list[str], executable_memory: bool) -> str:
 def _perform(act: str, layers: list[str], executable_memory: bool, pipe: int) -> NoReturn:
     try:
         # Imported by the child: what it looks up beforehand is its own.
-        from subgraph.execution.confinement import confine_files, confine_system_calls
+        from subgraph.execution.confinement import confine_files, filter_system_calls
         from tests.security import acts
 
         waiting = threading.Event()
@@ -81,7 +81,7 @@ def _perform(act: str, layers: list[str], executable_memory: bool, pipe: int) ->
             confine_files()
         early.start()
         if SECCOMP in layers:
-            confine_system_calls(executable_memory=executable_memory, prove=False)
+            filter_system_calls(executable_memory=executable_memory)
         os.write(pipe, acts.outcome(act).encode())
         waiting.set()
     except BaseException as error:  # noqa: BLE001 - whatever it was, the test must hear of it

@@ -12,6 +12,7 @@ from subgraph.execution.confinement import (
     attempts,
     confine_files,
     confine_system_calls,
+    filter_system_calls,
     landlock,
     landlock_available,
     seccomp,
@@ -188,7 +189,7 @@ def test_an_attempt_that_succeeds_is_named(harmless: pytest.MonkeyPatch) -> None
         confine_system_calls(executable_memory=False)
     with pytest.raises(ConfinementError, match=r"could still do this: swim$"):
         confine_system_calls(executable_memory=True)
-    confine_system_calls(executable_memory=False, prove=False)
+    filter_system_calls(executable_memory=False)
 
 
 def test_a_layer_that_the_kernel_refuses_is_an_error(harmless: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,13 @@ from __future__ import annotations
 from subgraph.execution.confinement import attempts, landlock, seccomp
 from subgraph.execution.confinement.syscalls import no_new_privileges
 
-__all__ = ["ConfinementError", "confine_files", "confine_system_calls", "landlock_available"]
+__all__ = [
+    "ConfinementError",
+    "confine_files",
+    "confine_system_calls",
+    "filter_system_calls",
+    "landlock_available",
+]
 
 
 class ConfinementError(Exception):
@@ -35,19 +41,22 @@ def confine_files() -> None:
         raise ConfinementError(f"Landlock was not applied: {error.strerror}") from error
 
 
-def confine_system_calls(*, executable_memory: bool, prove: bool = True) -> None:
+def confine_system_calls(*, executable_memory: bool) -> None:
     """Apply seccomp to every thread of this process, then prove the whole confinement.
 
     `executable_memory` lets the process make memory executable, which a compiler needs and a worker
     does not. Raises `ConfinementError` when the kernel refuses, or when a forbidden act succeeds.
     """
+    filter_system_calls(executable_memory=executable_memory)
+    escaped = attempts.succeeding(executable_memory=executable_memory)
+    if escaped:
+        raise ConfinementError("the process could still do this: " + ", ".join(escaped))
+
+
+def filter_system_calls(*, executable_memory: bool) -> None:
+    """Apply seccomp, and prove nothing; see `confine_system_calls`."""
     try:
         no_new_privileges()
         seccomp.install(executable_memory=executable_memory)
     except OSError as error:
         raise ConfinementError(f"seccomp was not applied: {error.strerror}") from error
-    if not prove:
-        return
-    escaped = attempts.succeeding(executable_memory=executable_memory)
-    if escaped:
-        raise ConfinementError("the process could still do this: " + ", ".join(escaped))
