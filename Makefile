@@ -48,9 +48,9 @@ build: toolchain/node_modules/.package-lock.json ## Build GraphiQL and the skill
 
 lock: $(VENV)/development.stamp ## Pin the newest dependencies that pyproject.toml admits
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+	  --generate-hashes --no-header --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --output-file requirements-dev.lock
+	  --generate-hashes --no-header --output-file requirements-dev.lock
 
 clean: ## Remove everything that was built or installed here
 	rm -rf $(VENV) build subgraph/api/static skills/*/*/dist

@@ -14,6 +14,9 @@ import orjson
 from subgraph.audit import ErrorNote
 from subgraph.errors import InputInvalid
 
+DEPTH_LIMIT = 128
+"""Nesting of a skill's input; an interpreter inside a component has a small stack to read it with."""
+
 
 class Executor(Enum):
     """By what a skill was run."""
@@ -66,11 +69,13 @@ def encode_input(value: object, limit: int) -> str:
     """Encode the input of a skill as JSON text.
 
     `value` is a JSON object, or text that holds one, which is passed on as it is. Raises `InputInvalid`
-    for anything else, and for more than `limit` bytes.
+    for anything else, for more than `limit` bytes and for more than `DEPTH_LIMIT` levels.
     """
     if isinstance(value, str):
         _check_size(value, limit)
-        _check_object(_parse(value), "text that holds something else")
+        parsed = _parse(value)
+        _check_object(parsed, "text that holds something else")
+        _check_depth(parsed, value)
         return value
     _check_object(value, f"a JSON {_KINDS.get(type(value), 'value')}")
     try:
@@ -79,6 +84,7 @@ def encode_input(value: object, limit: int) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise InputInvalid(f"the input cannot be written as JSON: {error}") from error
     _check_size(text, limit)
+    _check_depth(value, text)
     return text
 
 
@@ -92,6 +98,28 @@ def _check_size(text: str, limit: int) -> None:
         raise InputInvalid("the input holds half of a surrogate pair, which no UTF-8 text can") from None
     if size > limit:
         raise InputInvalid(f"the input has {size} bytes, over the limit of {limit}")
+
+
+def _check_depth(value: object, text: str) -> None:
+    if text.count("{") + text.count("[") <= DEPTH_LIMIT:
+        return
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        level = [child for container in level for child in _children(container)]
+        if not level:
+            return
+    raise InputInvalid(f"the input is nested deeper than {DEPTH_LIMIT} levels")
+
+
+def _children(container: object) -> list[object]:
+    """Return the objects and lists right inside one."""
+    if isinstance(container, Mapping):
+        return [child for child in container.values() if isinstance(child, Mapping | list)]
+    return (
+        [child for child in container if isinstance(child, Mapping | list)]
+        if isinstance(container, list)
+        else []
+    )
 
 
 def _parse(text: str) -> object:

@@ -182,7 +182,7 @@ def test_a_body_over_the_limit_is_refused(api: Client) -> None:
     assert response.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("secret in /work/x"), KeyError("secret"), RuntimeError()])
+@pytest.mark.parametrize("failure", [RuntimeError("secret in /srv/x"), KeyError("secret"), RuntimeError()])
 def test_an_unexpected_error_is_logged_and_hidden(
     api: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:

@@ -15,6 +15,8 @@ from subgraph.execution.pool import WorkerPool
 from tests.support import guests
 from tests.support.postgres import run
 
+BRIEFLY = guests.sleeps(0.1)
+
 LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.MIB)
 
 
@@ -95,3 +97,19 @@ def links(pid: int) -> dict[int, str]:
     """What each descriptor of a process is."""
     folder = f"/proc/{pid}/fd"
     return {int(name): os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}  # noqa: PTH115
+
+
+async def waits(pool: WorkerPool, count: int) -> None:
+    """Wait until so many calls are queued."""
+    await until(lambda: len(pool._waiting) == count)
+
+
+async def busy(pool: WorkerPool) -> None:
+    """Wait until every worker has a call."""
+    await until(lambda: pool.ready == pool._size and not pool._idle)
+
+
+async def answers(pool: WorkerPool, text: str = "{}") -> bool:
+    """Whether a call of the component "echo" is answered."""
+    reply = await pool.call("echo", text, LIMITS)
+    return (reply.exit_code, reply.output) == (0, text)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +24,7 @@ from subgraph.errors import (
     SubgraphError,
 )
 from subgraph.execution.engine import machine_code_key
-from subgraph.execution.invocation import Executor, Invocation, encode_input, parse_output
+from subgraph.execution.invocation import DEPTH_LIMIT, Executor, Invocation, encode_input, parse_output
 from tests.support import guests
 from tests.support.postgres import empty_database, execute, until
 from tests.support.skills import (
@@ -438,12 +438,22 @@ def test_large_integers_reach_a_skill_to_the_last_digit() -> None:
     assert encode_input({"a": 2**64 + 1}, 100) == '{"a":18446744073709551617}'
 
 
-def test_input_nested_too_deeply_is_refused() -> None:
-    value: dict[str, Any] = {}
-    for _ in range(2000):
-        value = {"a": value}
+@pytest.mark.parametrize("levels", [DEPTH_LIMIT + 1, 900, 2000, 20_000])
+def test_input_nested_too_deeply_is_refused(levels: int) -> None:
+    text = '{"a":' * levels + "1" + "}" * levels
     with pytest.raises(InputInvalid):
-        encode_input(value, 100_000)
+        encode_input(text, 1_000_000)
+    if levels < 900:
+        with pytest.raises(InputInvalid, match="deeper than 128 levels"):
+            encode_input(json.loads(text), 1_000_000)
+
+
+def test_input_up_to_the_limit_of_its_depth_is_taken() -> None:
+    text = '{"a":[' * (DEPTH_LIMIT // 2) + "1" + "]}" * (DEPTH_LIMIT // 2)
+    assert encode_input(text, 1_000_000) == text
+    assert encode_input(json.loads(text), 1_000_000) == text
+    wide = {"a": [[1]] * 500}
+    assert json.loads(encode_input(wide, 1_000_000)) == wide
 
 
 def test_input_has_a_limit_in_bytes() -> None:
