@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from subgraph.api.key_set import KeySet
 from subgraph.errors import Unauthenticated
@@ -87,6 +88,8 @@ class Authenticator:
 def _read_key(key: str) -> tuple[Any, list[str]]:
     """Read a secret or a public key, and tell what algorithms go with it. Raises `ValueError`."""
     if not key.lstrip().startswith("-----BEGIN"):
+        if _is_public(key):
+            raise ValueError("CYBEROS_JWT_KEY is no secret: give a public key in PEM, with its BEGIN line")
         if len(key.encode()) < _SECRET_BYTES:
             raise ValueError(f"CYBEROS_JWT_KEY needs at least {_SECRET_BYTES} bytes")
         return key, _SYMMETRIC
@@ -98,6 +101,17 @@ def _read_key(key: str) -> tuple[Any, list[str]]:
         if isinstance(public_key, kind):
             return public_key, algorithms
     raise ValueError("CYBEROS_JWT_KEY must be an RSA, EC or Ed25519 key")
+
+
+def _is_public(text: str) -> bool:
+    """Whether somebody took for a secret what everybody can know: an address, a JWK, a bare public key."""
+    if "://" in text or text.lstrip().startswith("{"):
+        return True
+    try:
+        load_der_public_key(base64.b64decode("".join(text.split()), validate=True))
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _actor(subject: str) -> str:

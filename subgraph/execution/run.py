@@ -81,9 +81,9 @@ class Run:
         self._watchdog = watchdog
         self._stdout = _Output(call.output_bytes, watchdog.interrupt)
         self._stderr = _Output(call.output_bytes, watchdog.interrupt)
-        self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + _INTERPRETER_BYTES
-        if loaded.uses_wasi:
-            self._allowed_bytes += _WASI_BYTES
+        own_bytes = _INTERPRETER_BYTES + (_WASI_BYTES if loaded.uses_wasi else 0)
+        self._initial_bytes = call.memory_bytes + own_bytes
+        self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + own_bytes
         self._added_bytes = 0
         self._instantiated = False
 
@@ -109,10 +109,9 @@ class Run:
             store.set_wasi(self._wasi())
         # All memories together; the store's limit is for each, and start functions may fill them.
         before = self._watchdog.mapped_bytes()
-        initial_bytes = call.memory_bytes + _INTERPRETER_BYTES
-        self._watchdog.arm(before + initial_bytes, deadline_ticks, self._end_process)
+        self._watchdog.arm(before + self._initial_bytes, deadline_ticks, self._end_process)
         instance = self._loaded.linker.instantiate(store, self._loaded.component)
-        if self._watchdog.mapped_bytes() > before + initial_bytes:
+        if self._watchdog.mapped_bytes() > before + self._initial_bytes:
             self._added_bytes = self._allowed_bytes + 1
             raise WasmtimeError(_INITIAL_MEMORY_TOO_LARGE)
         function = instance.get_func(store, self._loaded.run)

@@ -368,6 +368,15 @@ def test_an_issuer_that_hangs_holds_up_no_token_whose_key_is_known(
     run(scenario())
 
 
+def test_what_everybody_can_know_is_no_secret() -> None:
+    bare = base64.b64encode(
+        RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).decode()
+    for public in (bare, "https://login.example.com/keys/for/skills", '{"kty": "RSA", "n": "0123456789"}'):
+        with pytest.raises(ValueError, match="is no secret"):
+            authenticator(public)
+
+
 def test_nobody_can_be_called_like_the_local_operator() -> None:
     text = token(SECRET, sub=LOCAL_OPERATOR.actor)
     assert "local operator" in refusal(authenticator(SECRET), text)
