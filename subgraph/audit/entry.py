@@ -261,7 +261,7 @@ class CreatedGrant(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokedSkill(Entry):
-    """A skill was withdrawn and runs no more."""
+    """A skill was revoked and runs no more."""
 
     kind: ClassVar[str] = "skill.revoked"
     level: ClassVar[str] = "warn"

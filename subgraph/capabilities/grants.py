@@ -14,7 +14,7 @@ from typing import Self
 
 import asyncpg
 
-from subgraph.audit import CreatedGrant, ReinstatedSkill, RevokedSkill
+from subgraph.audit import CreatedGrant, Entry, ReinstatedSkill, RevokedSkill
 from subgraph.errors import StorageUnavailable
 from subgraph.storage import Database
 
@@ -40,7 +40,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A withdrawal of a skill."""
+    """A revocation of a skill."""
 
     skill_path: str
     note: str
@@ -49,7 +49,7 @@ class Revocation:
 
 
 class Authority:
-    """What people have granted and withdrawn.
+    """What people have granted and revoked.
 
     Look-ups come from memory. Changes go through PostgreSQL, in one transaction with the audit entry
     that tells of them. Use it as an async context manager; it polls for changes that others make.
@@ -97,31 +97,32 @@ class Authority:
     async def grant(self, skill_path: str, capability: str, content_hash: str, actor: str) -> Grant:
         """Record a grant. Raises `StorageUnavailable`, and then it may or may not be recorded."""
         entry = CreatedGrant(actor=actor, skill=skill_path, content_hash=content_hash, capability=capability)
-        async with self._database.transaction() as transaction:
-            await transaction.execute("authority_version_bump")
-            row = await transaction.fetchrow("grant_put", skill_path, capability, content_hash, actor)
-            await transaction.execute("audit_append", [entry.encode()])
-        await self.refresh()
-        return _grant(_row(row))
+        return _grant(
+            _row(await self._decide(entry, "grant_put", skill_path, capability, content_hash, actor))
+        )
 
     async def revoke(self, skill_path: str, note: str, content_hash: str, actor: str) -> Revocation:
-        """Withdraw a skill. Raises `StorageUnavailable`, and then it may or may not be recorded."""
+        """Revoke a skill. Raises `StorageUnavailable`, and then it may or may not be recorded."""
         entry = RevokedSkill(actor=actor, skill=skill_path, content_hash=content_hash, note=note)
-        async with self._database.transaction() as transaction:
-            await transaction.execute("authority_version_bump")
-            row = await transaction.fetchrow("revocation_put", skill_path, note, actor)
-            await transaction.execute("audit_append", [entry.encode()])
-        await self.refresh()
-        return _revocation(_row(row))
+        return _revocation(_row(await self._decide(entry, "revocation_put", skill_path, note, actor)))
 
     async def reinstate(self, skill_path: str, note: str, content_hash: str, actor: str) -> None:
         """Take a revocation back; does nothing when there is none. Raises as `revoke`."""
         entry = ReinstatedSkill(actor=actor, skill=skill_path, content_hash=content_hash, note=note)
+        await self._decide(entry, "revocation_delete", skill_path)
+
+    async def _decide(self, entry: Entry, query: str, *arguments: str) -> asyncpg.Record | None:
+        """Make a change, its audit entry and the new version durable together; return the changed row.
+
+        A query that changes no row leaves no entry.
+        """
         async with self._database.transaction() as transaction:
             await transaction.execute("authority_version_bump")
-            if await transaction.fetchrow("revocation_delete", skill_path) is not None:
+            row = await transaction.fetchrow(query, *arguments)
+            if row is not None:
                 await transaction.execute("audit_append", [entry.encode()])
         await self.refresh()
+        return row
 
     async def refresh(self) -> None:
         """Read what has changed since the last time. Raises `StorageUnavailable`."""

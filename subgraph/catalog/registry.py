@@ -123,9 +123,6 @@ class Registry:
         """Iterate over all headers in the order of their paths."""
         return (self._by_path[path] for path in sorted(self._by_path))
 
-    def __len__(self) -> int:
-        return len(self._by_path)
-
 
 def exact_name(path: str) -> str:
     """Spell a path so that it names that skill alone, whatever short names there are."""

@@ -46,7 +46,7 @@ def test_a_skill_is_found_by_path_and_by_short_name(tmp_path: Path) -> None:
     write_skill(tmp_path, "cuo/one")
     found = scanned(tmp_path)
     assert found.get("one") is found.get("cuo/one")
-    assert len(found) == 1
+    assert len(list(found)) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_path_that_no_answer_could_hold_is_left_out(tmp_path: Path) -> None:
 def test_a_long_body_of_many_byte_characters_is_no_fault(tmp_path: Path) -> None:
     for shift in range(3):
         write_skill(tmp_path, f"long-{shift}", body="x" * shift + "ế" * 40_000)
-    assert len(scanned(tmp_path)) == 3
+    assert len(list(scanned(tmp_path))) == 3
 
 
 def test_a_skill_inside_a_skill_is_part_of_it(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_files_that_it_names_exist_one_level_down(skill: Path) -> None:
     fields, body = read(skill)
     named = set(re.findall(r"\b((?:references|scripts|assets|src|fixtures)/[\w./-]*\w)", body))
     named |= {value for key, value in fields.get("metadata", {}).items() if key == "cyberos-script"}
+    assert named
     for path in named:
         assert len(Path(path).parts) == 2
         assert (skill / path).is_file(), path
@@ -78,5 +79,6 @@ def test_files_that_it_names_exist_one_level_down(skill: Path) -> None:
 
 def test_json_examples_are_json(skill: Path) -> None:
     _, body = read(skill)
-    for example in re.findall(r"```json\n(.*?)```", body, re.DOTALL):
-        json.loads(example)
+    examples = re.findall(r"```json\n(.*?)```", body, re.DOTALL)
+    assert examples
+    assert all(isinstance(json.loads(example), dict) for example in examples)

@@ -14,10 +14,7 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 # Numbers from asm/unistd.h. From 424 on, all machines share one table.
 _SHARED = {
-    "pidfd_send_signal": 424,
     "io_uring_setup": 425,
-    "io_uring_enter": 426,
-    "io_uring_register": 427,
     "clone3": 435,
     "landlock_create_ruleset": 444,
     "landlock_restrict_self": 446,
@@ -32,7 +29,7 @@ _X86_64 = {
     "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
     "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "ppoll": 271,
     "set_robust_list": 273, "epoll_pwait": 281, "eventfd2": 290, "epoll_create1": 291,
-    "process_vm_readv": 310, "seccomp": 317, "getrandom": 318, "memfd_create": 319, "bpf": 321,
+    "seccomp": 317, "getrandom": 318, "memfd_create": 319, "bpf": 321,
     "membarrier": 324, "rseq": 334,
 }  # fmt: skip
 _AARCH64 = {
@@ -44,7 +41,7 @@ _AARCH64 = {
     "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139,
     "getrusage": 165, "prctl": 167, "gettimeofday": 169, "getpid": 172, "gettid": 178, "sendto": 206,
     "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216,
-    "clone": 220, "mmap": 222, "mprotect": 226, "madvise": 233, "process_vm_readv": 270,
+    "clone": 220, "mmap": 222, "mprotect": 226, "madvise": 233,
     "seccomp": 277, "getrandom": 278, "memfd_create": 279, "bpf": 280, "membarrier": 283, "rseq": 293,
 }  # fmt: skip
 
