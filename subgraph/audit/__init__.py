@@ -1,29 +1,47 @@
 """What happened: canonical entries and the ledger that makes them durable."""
 
-from subgraph.audit.entry import (
+from subgraph.audit.decisions import (
+    ChangedLimits,
+    ChangedTrust,
     CreatedGrant,
-    Entry,
-    EntryRefused,
+    DeniedCapability,
+    ReinstatedSkill,
+    RequestedCapability,
+    RevokedGrant,
+    RevokedSkill,
+)
+from subgraph.audit.entry import Entry, EntryRefused, canonical
+from subgraph.audit.invocations import (
     ErrorNote,
     FinishedInvocation,
+    FurtherHostCalls,
+    HostCallNote,
+    NotableHostCall,
     RefusedInvocation,
-    ReinstatedSkill,
-    RevokedSkill,
-    canonical,
+    StartedInvocation,
 )
 from subgraph.audit.ledger import Ledger
 from subgraph.audit.reader import count_invocations, find_invocations
 
 __all__ = [
+    "ChangedLimits",
+    "ChangedTrust",
     "CreatedGrant",
+    "DeniedCapability",
     "Entry",
     "EntryRefused",
     "ErrorNote",
     "FinishedInvocation",
+    "FurtherHostCalls",
+    "HostCallNote",
     "Ledger",
+    "NotableHostCall",
     "RefusedInvocation",
     "ReinstatedSkill",
+    "RequestedCapability",
+    "RevokedGrant",
     "RevokedSkill",
+    "StartedInvocation",
     "canonical",
     "count_invocations",
     "find_invocations",

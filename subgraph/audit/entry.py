@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import orjson
 
@@ -56,18 +56,17 @@ def canonical(entry: Mapping[str, object]) -> bytes:
         encoded = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
         raise EntryRefused(f"An audit entry cannot be written as JSON: {error}.") from error
+    # PostgreSQL's text cannot hold it, so no column could be derived from the entry.
+    if b"\\u0000" in encoded and _holds_nul(entry):
+        raise EntryRefused("An audit entry holds the character U+0000.")
     if len(encoded) > MAX_ENTRY_BYTES:
         raise EntryRefused(f"An audit entry of {len(encoded)} bytes exceeds {MAX_ENTRY_BYTES}.")
     return encoded
 
 
 def _check(value: object, depth: int) -> None:
-    if isinstance(value, str):
-        # PostgreSQL's text cannot hold it, so no column could be derived from the entry.
-        if "\0" in value:
-            raise EntryRefused("An audit entry holds the character U+0000.")
-        return
-    if value is None or isinstance(value, bool):
+    """Refuse what readers would read differently. Texts and keys are looked at once they are encoded."""
+    if isinstance(value, str | bool) or value is None:
         return
     if isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
@@ -76,16 +75,22 @@ def _check(value: object, depth: int) -> None:
     if depth == 0:
         raise EntryRefused(f"An audit entry is nested deeper than {MAX_DEPTH}.")
     if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise EntryRefused("An audit entry has a key that is not text.")
-            _check(key, depth)
-            _check(item, depth - 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check(item, depth - 1)
+        items: Collection[object] = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
     else:
         raise EntryRefused(f"An audit entry holds a value of type {type(value).__name__}.")
+    for item in items:
+        if type(item) is not str:  # most are
+            _check(item, depth - 1)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value, *value.values())))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _now() -> datetime:
@@ -96,21 +101,22 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _time(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds, always of one length. Raises `EntryRefused` without a zone."""
     if moment.tzinfo is None:
         raise EntryRefused("An audit entry holds a time without a zone.")
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def _text(value: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
+def text(value: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
     """Cut free text to `limit` characters, and replace those that UTF-8 or PostgreSQL cannot hold."""
     cut = value[:limit].replace("\0", "\ufffd")
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
-def _names(values: Sequence[str]) -> list[str]:
-    return [_text(value, MAX_ITEM_CHARACTERS) for value in values[:MAX_LIST_ITEMS]]
+def names(values: Sequence[str]) -> list[str]:
+    """Cut a list of capabilities or limits to what an entry holds."""
+    return [text(value, MAX_ITEM_CHARACTERS) for value in values[:MAX_LIST_ITEMS]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +140,8 @@ class Entry(ABC):
                 "id": self.entry_id,
                 "kind": self.kind,
                 "level": self._level(),
-                "at": _time(self.at),
-                "actor": _text(self.actor, MAX_ACTOR_CHARACTERS),
+                "at": timestamp(self.at),
+                "actor": text(self.actor, MAX_ACTOR_CHARACTERS),
                 "skill": self.skill,
                 "contentHash": self.content_hash,
                 **self._details(),
@@ -148,138 +154,3 @@ class Entry(ABC):
     @abstractmethod
     def _details(self) -> dict[str, object]:
         """The fields of this kind alone, by their names in the JSON."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorNote:
-    """The error of an invocation: a stable code and a message for people."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedInvocation(Entry):
-    """A skill ran to an end, of whatever kind. Level `warn` unless `exit_code` is 0.
-
-    `elapsed_us` in microseconds, `memory_bytes` in bytes; hashes are hexadecimal SHA-256, that of the
-    output None if there was none.
-    """
-
-    kind: ClassVar[str] = "invocation.finished"
-
-    invocation_id: str
-    executor: str
-    exit_code: int
-    started_at: datetime
-    ended_at: datetime
-    elapsed_us: int
-    input_sha256: str
-    output_sha256: str | None = None
-    capabilities: tuple[str, ...] = ()
-    limits_hit: tuple[str, ...] = ()
-    memory_bytes: int | None = None
-    error: ErrorNote | None = None
-
-    @classmethod
-    def parse(cls, encoded: bytes) -> Self:
-        """Read stored bytes back. Raises `ValueError` if they are not a finished invocation."""
-        entry = orjson.loads(encoded)
-        if entry.get("kind") != cls.kind:
-            raise ValueError(f"an entry of kind {entry.get('kind')!r} is not a finished invocation")
-        error = entry["error"]
-        return cls(
-            actor=entry["actor"],
-            skill=entry["skill"],
-            content_hash=entry["contentHash"],
-            entry_id=entry["id"],
-            at=datetime.fromisoformat(entry["at"]),
-            invocation_id=entry["invocationId"],
-            executor=entry["executor"],
-            exit_code=entry["exitCode"],
-            started_at=datetime.fromisoformat(entry["startedAt"]),
-            ended_at=datetime.fromisoformat(entry["endedAt"]),
-            elapsed_us=entry["elapsedUs"],
-            input_sha256=entry["inputSha256"],
-            output_sha256=entry["outputSha256"],
-            capabilities=tuple(entry["capabilities"]),
-            limits_hit=tuple(entry["limitsHit"]),
-            memory_bytes=entry["memoryBytes"],
-            error=ErrorNote(code=error["code"], message=error["message"]) if error else None,
-        )
-
-    def _level(self) -> str:
-        return "info" if self.exit_code == 0 else "warn"
-
-    def _details(self) -> dict[str, object]:
-        return {
-            "invocationId": self.invocation_id,
-            "executor": self.executor,
-            "exitCode": self.exit_code,
-            "startedAt": _time(self.started_at),
-            "endedAt": _time(self.ended_at),
-            "elapsedUs": self.elapsed_us,
-            "inputSha256": self.input_sha256,
-            "outputSha256": self.output_sha256,
-            "capabilities": _names(self.capabilities),
-            "limitsHit": _names(self.limits_hit),
-            "memoryBytes": self.memory_bytes,
-            "error": self.error and {"code": self.error.code, "message": _text(self.error.message)},
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedInvocation(Entry):
-    """A skill did not run: `code` and `message` as the caller saw them, `capabilities` as requested."""
-
-    kind: ClassVar[str] = "invocation.refused"
-    level: ClassVar[str] = "warn"
-
-    code: str
-    message: str
-    capabilities: tuple[str, ...] = ()
-
-    def _details(self) -> dict[str, object]:
-        return {
-            "code": self.code,
-            "message": _text(self.message),
-            "capabilities": _names(self.capabilities),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedGrant(Entry):
-    """A capability was granted to a skill, for the files of one content hash."""
-
-    kind: ClassVar[str] = "grant.created"
-
-    capability: str
-
-    def _details(self) -> dict[str, object]:
-        return {"capability": self.capability}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokedSkill(Entry):
-    """A skill was revoked and runs no more."""
-
-    kind: ClassVar[str] = "skill.revoked"
-    level: ClassVar[str] = "warn"
-
-    note: str
-
-    def _details(self) -> dict[str, object]:
-        return {"note": _text(self.note)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReinstatedSkill(Entry):
-    """A revocation was taken back, and the skill may run again."""
-
-    kind: ClassVar[str] = "skill.reinstated"
-    level: ClassVar[str] = "warn"
-
-    note: str
-
-    def _details(self) -> dict[str, object]:
-        return {"note": _text(self.note)}

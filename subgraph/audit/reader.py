@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from subgraph.audit.entry import FinishedInvocation
+from subgraph.audit.invocations import FinishedInvocation
 from subgraph.storage import Database
 
 

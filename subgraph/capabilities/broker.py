@@ -1,75 +1,205 @@
-"""The check before every run: requested ⊆ declared ⊆ granted for the bytes at hand."""
+"""The check before every run, requested ⊆ declared ⊆ granted for the bytes at hand, and at each host call."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from subgraph.capabilities.grants import Authority, Grant
-from subgraph.capabilities.vocabulary import Capability, declared_capabilities, parse_capability
+from subgraph.capabilities.authority import Authority
+from subgraph.capabilities.decisions import CapabilityRequest, Grant, RequestState
+from subgraph.capabilities.trust import TrustTier, tier_by_place
+from subgraph.capabilities.vocabulary import (
+    CAPABILITY_NAMES,
+    Capability,
+    declared_capabilities,
+    recorded_capability,
+)
 from subgraph.catalog import ActivatedSkill
 from subgraph.errors import CapabilityDenied, GrantRequired, GrantStale, SkillRevoked
 
 
+@dataclass(frozen=True, slots=True)
+class CapabilityChanges:
+    """How what a skill declares now differs from what a person approved when it had other bytes."""
+
+    added: tuple[Capability, ...]
+    removed: tuple[Capability, ...]
+    kept: tuple[Capability, ...]
+
+
 class Broker:
-    """Decides whether a skill may run with the capabilities that a caller requests."""
+    """Decides whether a skill may run, with which capabilities, and whether it may make a host call."""
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
 
-    def check(self, skill: ActivatedSkill, requested: Iterable[Capability]) -> None:
-        """Return when the skill may run; asks nobody and waits for nothing.
+    def check(self, skill: ActivatedSkill, requested: Iterable[Capability] | None) -> tuple[Capability, ...]:
+        """Return the capabilities that a run may use; asks nobody and waits for nothing.
 
         1. What people decided must be known to be current: else `StorageUnavailable`.
         2. The skill is not revoked: else `SkillRevoked`.
         3. Each requested capability is declared in `allowed-tools`: else `CapabilityDenied`.
         4. No declared capability was granted for other bytes only: else `GrantStale`. This holds for
            calls that request nothing too: a person approved a skill that is no longer this one.
-        5. Each requested capability is granted: else `GrantRequired`.
+        5. Each requested capability is granted: else `GrantRequired`. A run has those that it requests;
+           one that does not say has all that are declared and granted.
         """
         # 1.
         self._authority.ensure_current()
         # 2.
-        path = skill.header.path
+        self.check_not_revoked(skill.header.path)
+        # 3.
+        wanted = None if requested is None else tuple(requested)
+        for capability in wanted or ():
+            self.check_declared(skill, capability)
+        # 4.
+        self._check_not_stale(skill)
+        # 5.
+        granted = self.granted(skill)
+        if wanted is None:
+            return tuple(
+                capability
+                for capability in granted
+                if any(declared.covers(capability) for declared in self.declared(skill))
+            )
+        for capability in self.missing(skill, wanted):
+            raise GrantRequired(self._nobody_granted(skill, capability))
+        return wanted
+
+    def permits(
+        self, skill: ActivatedSkill, capabilities: Sequence[Capability], name: str, target: str
+    ) -> bool:
+        """Whether a run with these capabilities may do this now: it may have lost the grant meanwhile.
+
+        `name` is that of a capability, `target` what it is about. Raises as steps 1 and 2 of `check`.
+        """
+        self._authority.ensure_current()
+        self.check_not_revoked(skill.header.path)
+        return any(each.name == name and each.admits(target) for each in capabilities) and any(
+            each.name == name and each.admits(target) for each in self.granted(skill)
+        )
+
+    def permits_private(self, skill: ActivatedSkill, capabilities: Sequence[Capability], target: str) -> bool:
+        """Whether a run may reach this address although it be private: its host was named, and is still."""
+        return any(each.permits_private(target) for each in capabilities) and any(
+            each.permits_private(target) for each in self.granted(skill)
+        )
+
+    def check_not_revoked(self, path: str) -> None:
+        """Raise `SkillRevoked` when a skill was revoked."""
         revocation = self._authority.revocation_of(path)
         if revocation is not None:
             note = f": {revocation.note}" if revocation.note else ""
             raise SkillRevoked(f"{path} was revoked{note}")
-        # 3.
-        wanted = tuple(requested)
-        for capability in wanted:
-            self.check_declared(skill, capability)
-        # 4.
-        grants = self._authority.grants_of(path).values()
-        declared = declared_capabilities(skill.header.allowed_tools)
-        for grant in grants:
-            approved = parse_capability(grant.capability)
-            if not self.is_valid(skill, grant) and any(other.covers(approved) for other in declared):
-                raise GrantStale(
-                    f"{path} changed since {grant.capability} was granted; review it, then grant it again: "
-                    + _grant_mutation(path, approved)
-                )
-        # 5.
-        granted = [parse_capability(grant.capability) for grant in grants if self.is_valid(skill, grant)]
-        for capability in wanted:
-            if not any(approved.covers(capability) for approved in granted):
-                raise GrantRequired(
-                    f"nobody has granted {capability} to {path}; review the skill, then grant it: "
-                    + _grant_mutation(path, capability)
-                )
 
     def check_declared(self, skill: ActivatedSkill, capability: Capability) -> None:
         """Raise `CapabilityDenied` when a skill does not declare a capability."""
-        declared = declared_capabilities(skill.header.allowed_tools)
+        declared = self.declared(skill)
         if not any(other.covers(capability) for other in declared):
             names = " ".join(map(str, declared)) or "nothing"
             raise CapabilityDenied(
                 f"{skill.header.path} does not declare {capability} in allowed-tools; it declares {names}"
             )
 
+    def declared(self, skill: ActivatedSkill) -> tuple[Capability, ...]:
+        """Return what a skill declares: what it could be granted at most, and tools of other hosts."""
+        return declared_capabilities(skill.header.allowed_tools)
+
+    def grantable(self, skill: ActivatedSkill) -> list[Capability]:
+        """Return what a skill declares and this host knows to grant."""
+        return [each for each in self.declared(skill) if each.name in CAPABILITY_NAMES]
+
+    def granted(self, skill: ActivatedSkill) -> list[Capability]:
+        """Return what was granted to a skill for the bytes that it has."""
+        return [approved for grant, approved in self._approvals(skill) if self.is_valid(skill, grant)]
+
+    def missing(self, skill: ActivatedSkill, wanted: Iterable[Capability]) -> list[Capability]:
+        """Return those capabilities that were not granted to a skill for the bytes that it has."""
+        granted = self.granted(skill)
+        return [each for each in wanted if not any(grant.covers(each) for grant in granted)]
+
+    def stale(self, skill: ActivatedSkill) -> list[Capability]:
+        """Return what a skill declares and was granted for other bytes alone."""
+        declared = self.declared(skill)
+        stale = [
+            approved
+            for grant, approved in self._approvals(skill)
+            if not self.is_valid(skill, grant) and any(each.covers(approved) for each in declared)
+        ]
+        return self.missing(skill, stale)
+
+    def grant_that_covers(self, skill: ActivatedSkill, capability: Capability) -> Grant | None:
+        """Return a grant, for the bytes that the skill has, that includes a capability."""
+        for grant, approved in self._approvals(skill):
+            if self.is_valid(skill, grant) and approved.covers(capability):
+                return grant
+        return None
+
     def is_valid(self, skill: ActivatedSkill, grant: Grant) -> bool:
         """Whether a grant is for the bytes that the skill has now."""
         return grant.content_hash == skill.content_hash
+
+    def changes(self, skill: ActivatedSkill) -> CapabilityChanges:
+        """Compare what a skill declares with what a person approved for it, for whatever bytes."""
+        declared = self.grantable(skill)
+        approved = [capability for _, capability in self._approvals(skill)]
+        return CapabilityChanges(
+            added=tuple(each for each in declared if not any(before.covers(each) for before in approved)),
+            removed=tuple(each for each in approved if not any(now.covers(each) for now in declared)),
+            kept=tuple(each for each in declared if any(before.covers(each) for before in approved)),
+        )
+
+    def tier(self, skill: ActivatedSkill) -> TrustTier:
+        """Return how far a skill is trusted.
+
+        A decision that raises it holds for the bytes that it was made for; one that lowers it for any.
+        """
+        by_place = tier_by_place(skill.header)
+        decision = self._authority.trust_of(skill.header.path)
+        if decision is None:
+            return by_place
+        if decision.tier.is_above(by_place) and decision.content_hash != skill.content_hash:
+            return by_place
+        return decision.tier
+
+    def _approvals(self, skill: ActivatedSkill) -> Iterator[tuple[Grant, Capability]]:
+        """Go through what was granted to a skill, for whatever bytes, and can still be granted.
+
+        An older version may have granted what this one does not know: that allows nothing, and must not
+        keep the rest from running.
+        """
+        for grant in self._authority.grants_of(skill.header.path).values():
+            capability = recorded_capability(grant.capability)
+            if capability is not None:
+                yield grant, capability
+
+    def _check_not_stale(self, skill: ActivatedSkill) -> None:
+        stale = self.stale(skill)
+        if not stale:
+            return
+        changes = self.changes(skill)
+        new = f" It now also declares {' '.join(map(str, changes.added))}." if changes.added else ""
+        gone = f" It no longer declares {' '.join(map(str, changes.removed))}." if changes.removed else ""
+        raise GrantStale(
+            f"{skill.header.path} changed since {stale[0]} was granted.{new}{gone} Review it, then grant it "
+            f"again: {_grant_mutation(skill.header.path, stale[0])}, or take it back: revokeCapability"
+        )
+
+    def _nobody_granted(self, skill: ActivatedSkill, capability: Capability) -> str:
+        path = skill.header.path
+        request = self._authority.request_for(path, str(capability), skill.content_hash)
+        if request is not None and request.state is RequestState.DENIED:
+            return _denied(path, request)
+        return (
+            f"nobody has granted {capability} to {path}; review the skill, then grant it: "
+            + _grant_mutation(path, capability)
+        )
+
+
+def _denied(path: str, request: CapabilityRequest) -> str:
+    note = f": {request.note}" if request.note else ""
+    return f"{request.answered_by} denied {request.capability} to {path}{note}; it can still be granted"
 
 
 def _grant_mutation(path: str, capability: Capability) -> str:

@@ -1,0 +1,120 @@
+"""Entries about decisions of people: what skills may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from subgraph.audit.entry import Entry, names, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedGrant(Entry):
+    """A capability was granted to a skill, for the files of one content hash."""
+
+    kind: ClassVar[str] = "grant.created"
+
+    capability: str
+
+    def _details(self) -> dict[str, object]:
+        return {"capability": self.capability}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedGrant(Entry):
+    """A capability was taken back from a skill, whatever its files."""
+
+    kind: ClassVar[str] = "grant.revoked"
+    level: ClassVar[str] = "warn"
+
+    capability: str
+
+    def _details(self) -> dict[str, object]:
+        return {"capability": self.capability}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedCapability(Entry):
+    """A call needed a capability that nobody had granted; an operator is asked."""
+
+    kind: ClassVar[str] = "capability.requested"
+
+    capability: str
+    request_id: str
+
+    def _details(self) -> dict[str, object]:
+        return {"capability": self.capability, "requestId": self.request_id}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeniedCapability(Entry):
+    """An operator said no to a request for a capability."""
+
+    kind: ClassVar[str] = "capability.denied"
+    level: ClassVar[str] = "warn"
+
+    capability: str
+    request_id: str
+    note: str
+
+    def _details(self) -> dict[str, object]:
+        return {"capability": self.capability, "requestId": self.request_id, "note": text(self.note)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedTrust(Entry):
+    """An operator moved a skill to another trust tier; `warning` is what he was told that this opens."""
+
+    kind: ClassVar[str] = "trust.changed"
+    level: ClassVar[str] = "warn"
+
+    before: str
+    after: str
+    warning: str
+
+    def _details(self) -> dict[str, object]:
+        return {"before": self.before, "after": self.after, "warning": text(self.warning)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedLimits(Entry):
+    """An operator changed what one run of a skill may use; a limit that is not there is that of its tier."""
+
+    kind: ClassVar[str] = "limits.changed"
+    level: ClassVar[str] = "warn"
+
+    limits: Mapping[str, int]
+    executors: tuple[str, ...] | None
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "limits": dict(self.limits),
+            "executors": None if self.executors is None else names(self.executors),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedSkill(Entry):
+    """A skill was revoked and runs no more."""
+
+    kind: ClassVar[str] = "skill.revoked"
+    level: ClassVar[str] = "warn"
+
+    note: str
+
+    def _details(self) -> dict[str, object]:
+        return {"note": text(self.note)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinstatedSkill(Entry):
+    """A revocation was taken back, and the skill may run again."""
+
+    kind: ClassVar[str] = "skill.reinstated"
+    level: ClassVar[str] = "warn"
+
+    note: str
+
+    def _details(self) -> dict[str, object]:
+        return {"note": text(self.note)}

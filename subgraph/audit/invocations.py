@@ -1,0 +1,219 @@
+"""Entries about runs of skills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+import orjson
+
+from subgraph.audit.entry import MAX_ITEM_CHARACTERS, Entry, names, text, timestamp
+
+MAX_TARGET_CHARACTERS = 200
+HOST_CALLS_IN_ENTRY = 24
+HOST_CALLS_PER_PAGE = 64
+"""Host calls that the entry of a run holds, and that a page of further ones holds, with so much of each
+target: with four bytes a character, all that an entry holds is within `MAX_ENTRY_BYTES`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorNote:
+    """The error of an invocation: a stable code and a message for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCallNote:
+    """What a skill asked of the service during a run: never a secret's value or a file's content.
+
+    `outcome` is `ok`, `error` (it could not be done), `denied` (nobody allowed it) or `unknown` (the run
+    ended meanwhile). `target` is the path, address or name; `elapsed_us` in microseconds.
+    """
+
+    function: str
+    target: str
+    outcome: str
+    elapsed_us: int
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Self:
+        """Read a note of a stored entry back."""
+        return cls(
+            function=fields["function"],
+            target=fields["target"],
+            outcome=fields["outcome"],
+            elapsed_us=fields["elapsedUs"],
+        )
+
+    def fields(self) -> dict[str, object]:
+        """The note as it stands in an entry."""
+        return {
+            "function": text(self.function, MAX_ITEM_CHARACTERS),
+            "target": text(self.target, MAX_TARGET_CHARACTERS),
+            "outcome": self.outcome,
+            "elapsedUs": self.elapsed_us,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedInvocation(Entry):
+    """A skill is about to run that may change something outside: what it may use, before it uses it."""
+
+    kind: ClassVar[str] = "invocation.started"
+
+    invocation_id: str
+    executor: str
+    input_sha256: str
+    capabilities: tuple[str, ...]
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "executor": self.executor,
+            "inputSha256": self.input_sha256,
+            "capabilities": names(self.capabilities),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotableHostCall(Entry):
+    """A host call that was denied, or that reaches outside: written when it happens, one for each call."""
+
+    kind: ClassVar[str] = "host.call"
+    level: ClassVar[str] = "warn"
+
+    invocation_id: str
+    call: HostCallNote
+    reason: str | None = None
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "call": self.call.fields(),
+            "reason": None if self.reason is None else text(self.reason),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherHostCalls(Entry):
+    """Host calls of a run for which the entry that finished it had no room; at most `HOST_CALLS_PER_PAGE`."""
+
+    kind: ClassVar[str] = "host.calls"
+
+    invocation_id: str
+    first: int
+    calls: tuple[HostCallNote, ...]
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "first": self.first,
+            "calls": [call.fields() for call in self.calls],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedInvocation(Entry):
+    """A skill ran to an end, of whatever kind. Level `warn` unless `exit_code` is 0.
+
+    `elapsed_us` in microseconds, `memory_bytes` in bytes; hashes are hexadecimal SHA-256, that of the
+    output None if there was none.
+    """
+
+    kind: ClassVar[str] = "invocation.finished"
+
+    invocation_id: str
+    executor: str
+    exit_code: int
+    started_at: datetime
+    ended_at: datetime
+    elapsed_us: int
+    input_sha256: str
+    output_sha256: str | None = None
+    capabilities: tuple[str, ...] = ()
+    limits_hit: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    error: ErrorNote | None = None
+    host_calls: tuple[HostCallNote, ...] = ()
+    """The first `HOST_CALLS_IN_ENTRY` that are no entries of their own."""
+
+    host_call_count: int = 0
+    """All of them."""
+
+    @classmethod
+    def parse(cls, encoded: bytes) -> Self:
+        """Read stored bytes back. Raises `ValueError` if they are not a finished invocation."""
+        entry = orjson.loads(encoded)
+        if entry.get("kind") != cls.kind:
+            raise ValueError(f"an entry of kind {entry.get('kind')!r} is not a finished invocation")
+        error = entry["error"]
+        return cls(
+            actor=entry["actor"],
+            skill=entry["skill"],
+            content_hash=entry["contentHash"],
+            entry_id=entry["id"],
+            at=datetime.fromisoformat(entry["at"]),
+            invocation_id=entry["invocationId"],
+            executor=entry["executor"],
+            exit_code=entry["exitCode"],
+            started_at=datetime.fromisoformat(entry["startedAt"]),
+            ended_at=datetime.fromisoformat(entry["endedAt"]),
+            elapsed_us=entry["elapsedUs"],
+            input_sha256=entry["inputSha256"],
+            output_sha256=entry["outputSha256"],
+            capabilities=tuple(entry["capabilities"]),
+            limits_hit=tuple(entry["limitsHit"]),
+            memory_bytes=entry["memoryBytes"],
+            host_calls=tuple(map(HostCallNote.parse, entry.get("hostCalls", ()))),
+            host_call_count=entry.get("hostCallCount", 0),
+            error=ErrorNote(code=error["code"], message=error["message"]) if error else None,
+        )
+
+    def _level(self) -> str:
+        return "info" if self.exit_code == 0 else "warn"
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "executor": self.executor,
+            "exitCode": self.exit_code,
+            "startedAt": timestamp(self.started_at),
+            "endedAt": timestamp(self.ended_at),
+            "elapsedUs": self.elapsed_us,
+            "inputSha256": self.input_sha256,
+            "outputSha256": self.output_sha256,
+            "capabilities": names(self.capabilities),
+            "limitsHit": names(self.limits_hit),
+            "memoryBytes": self.memory_bytes,
+            "hostCalls": [call.fields() for call in self.host_calls[:HOST_CALLS_IN_ENTRY]],
+            "hostCallCount": self.host_call_count,
+            "error": self.error and {"code": self.error.code, "message": text(self.error.message)},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedInvocation(Entry):
+    """A skill did not run: `code` and `message` as the caller saw them, `capabilities` as requested.
+
+    `invocation_id` is None unless an entry said before that this run starts.
+    """
+
+    kind: ClassVar[str] = "invocation.refused"
+    level: ClassVar[str] = "warn"
+
+    code: str
+    message: str
+    capabilities: tuple[str, ...] = ()
+    invocation_id: str | None = None
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "code": self.code,
+            "message": text(self.message),
+            "capabilities": names(self.capabilities),
+        }
