@@ -1,159 +1,273 @@
-"""The front matter of SKILL.md (agentskills.io/specification)."""
+"""What a skill says of itself in the front matter of SKILL.md (agentskills.io/specification).
+
+A skill is read where that is possible: what breaks a rule without being in the way becomes a warning, as
+the open standard's guide for hosts asks. `validation` has the rules in full.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import yaml
-
+from subgraph.catalog import front_matter
+from subgraph.catalog.activation_events import parse_events
+from subgraph.catalog.front_matter import Value
+from subgraph.catalog.problem import MANIFEST_NAME, Finding, Level, ManifestInvalid
+from subgraph.catalog.showing import shown_in_line
 from subgraph.errors import SourceInvalid
 
-MANIFEST_NAME = "SKILL.md"
+NAME_LENGTH = 64
+DESCRIPTION_LENGTH = 1024
+COMPATIBILITY_LENGTH = 500
+FIELDS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+"""The standard's fields."""
 
-FRONT_MATTER_LIMIT = 64 * 1024
-"""Bound of the front matter, in bytes; the largest of 5,279 published ones has 2,003."""
+DESCRIPTION_BOUND = 4096
+"""What is kept of a description that is too long, in characters: it is in memory for every skill."""
 
-HEAD_BYTES = FRONT_MATTER_LIMIT + 1024
-"""The front matter with both its fences lies within the first bytes of a file, as many as this."""
+TEXT_BOUND = 1024
+"""Bound of any other text that is kept of a skill, in characters, but for `allowed-tools`."""
 
-NESTING_LIMIT = 16
-"""Bound of nesting in the front matter; the standard's fields need two levels."""
+TOOLS_BOUND = 4096
+"""Bound of `allowed-tools`, in characters. A longer one declares nothing: cut off, a capability could lose
+the pattern that narrows it."""
 
-_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_NAME_LENGTH = 64
-_DESCRIPTION_LENGTH = 1024
-_FENCE = b"---"
+EXTENSIONS_BOUND = 4096
+"""Bound of a skill's own fields of this host (`metadata.cyberos-*`), in characters together."""
+
+METADATA_LIMIT = 64
+"""Bound of the keys of `metadata`."""
+
+KEY_SHOWN = 80
+"""What is shown of a key that somebody made up, in characters."""
+
+WARNINGS_LIMIT = 16
+"""Bound of the warnings about one skill; whoever mends these sees the next."""
+
+EXTENSION_PREFIX = "cyberos-"
+ACTIVATION_EVENTS = f"{EXTENSION_PREFIX}activation-events"
+
+_USUAL_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_UNQUOTED = re.compile(r"(?m)^(name|description|license|compatibility): +([^\s'\"|>\[{&*!%@`#].*: .*)$")
 
 
 @dataclass(frozen=True, slots=True)
 class SkillManifest:
-    """What a skill says of itself. `allowed_tools` is the raw text of the field."""
+    """What a skill says of itself. `name` is None when it says none that is a name.
 
-    name: str
+    `allowed_tools` is the raw text of the field. `warnings` is no part of what two manifests are compared by.
+    """
+
+    name: str | None
     description: str
     license: str | None
     compatibility: str | None
     allowed_tools: str
     metadata: Mapping[str, str]
+    warnings: tuple[Finding, ...] = field(default=(), compare=False)
 
 
-def parse_manifest(document: bytes) -> tuple[SkillManifest, str]:
+def parse_manifest(document: bytes, directory: str | None = None) -> tuple[SkillManifest, str]:
     """Split SKILL.md into its front matter and its body.
 
-    Raises `SourceInvalid`, with the line and the field, when it is not a valid skill.
+    `directory` is the name of the skill's directory, which its name should be. Raises `SourceInvalid`, with
+    the line and the field, when no skill can be read from it.
     """
-    front_matter, body = _split(document)
+    head, body = front_matter.split(document)
+    manifest = parse_front_matter(head, directory)
     try:
-        return _manifest(front_matter), body.decode()
+        return manifest, body.decode()
     except UnicodeDecodeError:
         raise SourceInvalid(f"{MANIFEST_NAME}: the body is not UTF-8") from None
 
 
-def parse_head(head: bytes) -> SkillManifest:
-    """Read the front matter from the first `HEAD_BYTES` of SKILL.md, which may end within a character.
+def parse_front_matter(head: bytes, directory: str | None = None) -> SkillManifest:
+    """Read the lines between the fences. Raises `SourceInvalid`, as `parse_manifest`.
 
-    Raises `SourceInvalid`, as `parse_manifest`.
+    `directory` is the name of the skill's directory, which its name should be.
     """
-    front_matter, _ = _split(head)
-    return _manifest(front_matter)
-
-
-def _manifest(front_matter: bytes) -> SkillManifest:
-    fields = _fields(front_matter)
-    name = _required(fields, "name")
-    if not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH:
-        rule = f"1 to {_NAME_LENGTH} lower-case letters, digits and single hyphens"
-        raise SourceInvalid(f"{MANIFEST_NAME}: name: must be {rule}, is {name[:80]!r}")
-    description = _required(fields, "description")
-    if len(description) > _DESCRIPTION_LENGTH:
-        raise SourceInvalid(f"{MANIFEST_NAME}: description: over {_DESCRIPTION_LENGTH} characters")
-    return SkillManifest(
-        name=name,
-        description=description,
-        license=_optional(fields, "license"),
-        compatibility=_optional(fields, "compatibility"),
-        allowed_tools=_tools(fields.get("allowed-tools", "")),
-        metadata=_metadata(fields.get("metadata", {})),
-    )
-
-
-def _split(document: bytes) -> tuple[bytes, bytes]:
-    """Find the lines between two fences; a fence is a line that is exactly `---`."""
-    lines = document.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
-    if not lines or lines[0].rstrip() != _FENCE:
-        raise SourceInvalid(f"{MANIFEST_NAME}: line 1: front matter must start with a line ---")
-    size = 0
-    for number, line in enumerate(lines[1:], start=1):
-        if line.rstrip() == _FENCE:
-            return b"".join(lines[1:number]), b"".join(lines[number + 1 :])
-        size += len(line)
-        if size > FRONT_MATTER_LIMIT:
-            raise SourceInvalid(f"{MANIFEST_NAME}: the front matter is over {FRONT_MATTER_LIMIT} bytes")
-    raise SourceInvalid(f"{MANIFEST_NAME}: the front matter has no closing line ---")
-
-
-def _fields(front_matter: bytes) -> dict[str, object]:
+    text = front_matter.decode(head)
+    quoted = False
     try:
-        text = front_matter.decode()
-        _check_nesting(text)
-        # Without YAML's guesses at types: `version: 1.10` stays what its author wrote.
-        fields = yaml.load(text, yaml.CBaseLoader)  # noqa: S506 - strings, lists, mappings
-    except UnicodeDecodeError:
-        raise SourceInvalid(f"{MANIFEST_NAME}: the front matter is not UTF-8") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise SourceInvalid(f"{MANIFEST_NAME}: {_where(error)}the front matter is not YAML") from error
-    if not isinstance(fields, dict):
-        raise SourceInvalid(f"{MANIFEST_NAME}: line 2: the front matter is not a mapping")
-    return {str(key): value for key, value in fields.items()}
+        fields = front_matter.load(text)
+    except ManifestInvalid:
+        # The commonest fault of published skills: a colon in a description that is not quoted.
+        mended = with_quotes(text)
+        if mended == text:
+            raise
+        try:
+            fields = front_matter.load(mended)
+        except ManifestInvalid:
+            fields = front_matter.load(text)  # what it says of the lines as they are written
+        text, quoted = mended, True
+    # An escape in a quoted text is the only way for a control character into it.
+    reader = _Reader(fields, escapes="\\" in text)
+    if quoted:
+        reader.warn("", "a value that holds a colon must be quoted")
+    return reader.manifest(text, directory)
 
 
-def _check_nesting(text: str) -> None:
-    """Refuse deep nesting before it is loaded: the loader recurses in C and would overflow its stack."""
-    depth = 0
-    for event in yaml.parse(text, yaml.CBaseLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > NESTING_LIMIT:
-                raise SourceInvalid(f"{MANIFEST_NAME}: the front matter is nested too deeply")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+def with_quotes(text: str) -> str:
+    """Put values in quotes that hold a colon and should have them; other lines stay as they are."""
+    return _UNQUOTED.sub(lambda line: f"{line[1]}: {json.dumps(line[2].rstrip(), ensure_ascii=False)}", text)
 
 
-def _where(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f"line {mark.line + 2}: "
+def name_faults(name: str) -> list[str]:
+    """Say which rules of the standard a name breaks. Letters are those of any script, composed (NFKC)."""
+    if len(name) <= NAME_LENGTH and _USUAL_NAME.fullmatch(name):
+        return []
+    name = unicodedata.normalize("NFKC", name)
+    faults = {
+        f"must be 1 to {NAME_LENGTH} characters long, has {len(name)}": not 0 < len(name) <= NAME_LENGTH,
+        "must be lower-case": name != name.lower(),
+        "must hold nothing but letters, digits and hyphens": not name.replace("-", "a").isalnum(),
+        "must neither begin nor end with a hyphen": name.startswith("-") or name.endswith("-"),
+        "must not have two hyphens in a row": "--" in name,
+    }
+    return [fault for fault, is_broken in faults.items() if is_broken]
 
 
-def _required(fields: Mapping[str, object], key: str) -> str:
-    value = _optional(fields, key)
-    if value is None:
-        raise SourceInvalid(f"{MANIFEST_NAME}: {key}: missing or empty")
-    return value
+def is_same_name(name: str, directory: str) -> bool:
+    """Whether a name is that of a directory, whichever way their letters are composed."""
+    first, second = (unicodedata.normalize("NFKC", text) for text in (name, directory))
+    return first == second
 
 
-def _optional(fields: Mapping[str, object], key: str) -> str | None:
-    value = fields.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise SourceInvalid(f"{MANIFEST_NAME}: {key}: must be text")
-    return value.strip() or None
+class _Reader:
+    """Reads the fields of one mapping, and notes what is wrong with them."""
 
+    def __init__(self, fields: Mapping[str, Value], *, escapes: bool) -> None:
+        self._fields = fields
+        self._escapes = escapes
+        self._warnings: list[tuple[str, str]] = []
 
-def _tools(value: object) -> str:
-    """Read both spellings: the standard's text, and a list, which many skills have."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " ".join(value)
-    if isinstance(value, str):
+    def warn(self, name: str, message: str) -> None:
+        """Note a fault that is not in the way."""
+        if len(self._warnings) < WARNINGS_LIMIT:
+            self._warnings.append((name, message))
+
+    def manifest(self, text: str, directory: str | None) -> SkillManifest:
+        """Read all fields. `text` is what they were read from: faults are looked up in it."""
+        for key in self._fields:
+            if key not in FIELDS:
+                self.warn(key, "not a field of the standard; it is passed over")
+        name = self._name()
+        if name is not None and directory is not None and not is_same_name(name, directory):
+            self.warn("name", f"{name!r} differs from the directory, whose name holds")
+        description = self._description(text)
+        license_ = self._text("license", TEXT_BOUND)
+        compatibility = self._text("compatibility", TEXT_BOUND)
+        if compatibility is not None and len(compatibility) > COMPATIBILITY_LENGTH:
+            self.warn("compatibility", f"over {COMPATIBILITY_LENGTH} characters")
+        tools = self._tools()
+        metadata = self._metadata()
+        warnings = self._located(text) if self._warnings else ()
+        return SkillManifest(name, description, license_, compatibility, tools, metadata, warnings)
+
+    def _located(self, text: str) -> tuple[Finding, ...]:
+        lines: dict[str, int] = {}
+        front_matter.load(text, lines)
+        return tuple(
+            Finding(Level.WARNING, shown_in_line(name, KEY_SHOWN), lines.get(name), message)
+            for name, message in self._warnings
+        )
+
+    def _name(self) -> str | None:
+        value = self._text("name", TEXT_BOUND)
+        if value is None:
+            if "name" not in self._fields or self._fields["name"] == "":
+                self.warn("name", "missing or empty; the directory's name holds")
+            return None
+        if faults := name_faults(value):
+            self.warn("name", f"{value[:80]!r} {faults[0]}; the directory's name holds")
+            return None
         return value
-    raise SourceInvalid(f"{MANIFEST_NAME}: allowed-tools: must be text")
 
+    def _description(self, text: str) -> str:
+        value = self._text("description", front_matter.FRONT_MATTER_LIMIT)
+        if value is None:
+            lines: dict[str, int] = {}
+            front_matter.load(text, lines)
+            written = self._fields.get("description")
+            message = "missing or empty" if written is None or isinstance(written, str) else "must be text"
+            raise ManifestInvalid(message, field="description", line=lines.get("description"))
+        if len(value) > DESCRIPTION_LENGTH:
+            self.warn("description", f"over {DESCRIPTION_LENGTH} characters: it has {len(value)}")
+        return value[:DESCRIPTION_BOUND]
 
-def _metadata(value: object) -> dict[str, str]:
-    if value == "":
-        return {}
-    if not isinstance(value, dict):
-        raise SourceInvalid(f"{MANIFEST_NAME}: metadata: must be a mapping")
-    return {str(key): item for key, item in value.items() if isinstance(item, str)}
+    def _text(self, name: str, bound: int) -> str | None:
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            if name != "description":
+                self.warn(name, "must be text; it is passed over")
+            return None
+        return self._clean(name, value.strip(), bound) or None
+
+    def _clean(self, name: str, value: str, bound: int) -> str:
+        if self._escapes and CONTROL.search(value):
+            self.warn(name, "holds control characters; they are left out")
+            value = CONTROL.sub("", value).strip()
+        if len(value) > bound:
+            self.warn(name, f"over {bound} characters; it is passed over")
+            return ""
+        return value
+
+    def _tools(self) -> str:
+        """Read both spellings: the standard's text, and a list, which many skills have."""
+        value = self._fields.get("allowed-tools", "")
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            self.warn("allowed-tools", "a list; the standard has one text, separated by spaces")
+            value = " ".join(item for item in value if isinstance(item, str))
+        if not isinstance(value, str):
+            self.warn("allowed-tools", "must be text; nothing is declared")
+            return ""
+        if self._escapes and CONTROL.search(value):
+            self.warn("allowed-tools", "holds control characters; nothing is declared")
+            return ""
+        if len(value) > TOOLS_BOUND:
+            self.warn("allowed-tools", f"over {TOOLS_BOUND} characters; nothing is declared")
+            return ""
+        return value
+
+    def _metadata(self) -> dict[str, str]:
+        value = self._fields.get("metadata", "")
+        if value == "":
+            return {}
+        if not isinstance(value, dict):
+            self.warn("metadata", "must be a mapping; it is passed over")
+            return {}
+        found: dict[str, str] = {}
+        for key, item in value.items():
+            where = f"metadata.{key}"
+            if key == ACTIVATION_EVENTS and isinstance(item, list):
+                item = " ".join(word for word in item if isinstance(word, str))
+            if not isinstance(item, str):
+                self.warn(where, "must be text; it is passed over")
+            elif len(found) >= METADATA_LIMIT:
+                self.warn("metadata", f"over {METADATA_LIMIT} keys; the rest is passed over")
+                break
+            elif len(key) > NAME_LENGTH or (self._escapes and CONTROL.search(key)):
+                self.warn(where, f"a key over {NAME_LENGTH} characters; it is passed over")
+            else:
+                bound = EXTENSIONS_BOUND if key.startswith(EXTENSION_PREFIX) else TEXT_BOUND
+                found[key] = self._clean(where, item, bound)
+        self._check_extensions(found)
+        return found
+
+    def _check_extensions(self, metadata: dict[str, str]) -> None:
+        extensions = [key for key in metadata if key.startswith(EXTENSION_PREFIX)]
+        room = EXTENSIONS_BOUND
+        for key in extensions:
+            room -= len(key) + len(metadata[key])
+            if room < 0:
+                message = f"over {EXTENSIONS_BOUND} characters with the others; it is passed over"
+                self.warn(f"metadata.{key}", message)
+                del metadata[key]
+        for word in parse_events(metadata.get(ACTIVATION_EVENTS, ""))[1]:
+            self.warn(f"metadata.{ACTIVATION_EVENTS}", f"{word!r} is no activation event")

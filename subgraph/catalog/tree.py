@@ -42,18 +42,10 @@ def _stamp(status: os.stat_result) -> Stamp:
     return (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def stamp_of(path: Path) -> Stamp | None:
-    """Stamp a file or directory; None when there is none."""
-    try:
-        return _stamp(os.lstat(path))
-    except OSError:
-        return None
-
-
-def is_settled(stamp: Stamp, now_ns: int) -> bool:
+def is_settled(ctime_ns: int, now_ns: int) -> bool:
     """Whether a file changed long enough ago that a further change will show in its stamp."""
     # Any write changes ctime, which nobody can set; mtime may lie in the future for good.
-    return stamp[0] + _SETTLED_NS < now_ns
+    return ctime_ns + _SETTLED_NS < now_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +134,7 @@ def read_tree(directory: Path) -> SkillTree:
         files=reader.files,
         _stamps=tuple(reader.stamps),
         _read_at=time.monotonic(),
-        _settled=all(is_settled(stamp, started_ns) for _, stamp in reader.stamps),
+        _settled=all(is_settled(stamp[0], started_ns) for _, stamp in reader.stamps),
     )
 
 
