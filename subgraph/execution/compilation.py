@@ -17,6 +17,7 @@ from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution.child import child_command
 from subgraph.execution.confinement import ConfinementError, confine_files, confine_system_calls
 from subgraph.execution.confinement.syscalls import drop_capabilities
+from subgraph.execution.engine import ComponentError, EngineProfile, compile_component
 from subgraph.execution.lifetime import die_with, go_first_when_memory_runs_out
 
 COMPONENT_LIMIT = 64 * 1024 * 1024
@@ -49,8 +50,8 @@ class Compiler:
         self._landlock = landlock
         self._slots = asyncio.Semaphore(_CONCURRENT_LIMIT)
 
-    async def compile(self, component: bytes) -> bytes:
-        """Return the machine code of a component.
+    async def compile(self, component: bytes, profile: EngineProfile) -> bytes:
+        """Return the machine code of a component for the engine of a profile.
 
         Raises `SourceInvalid` when the bytes are no component of `schema/skill.wit`, and
         `ExecutionFailed` when the compiler died, took too long or could not be confined.
@@ -60,7 +61,9 @@ class Compiler:
         async with self._slots:
             process = await asyncio.create_subprocess_exec(
                 *child_command(
-                    "subgraph.execution.compilation", "landlock" if self._landlock else "no-landlock"
+                    "subgraph.execution.compilation",
+                    "landlock" if self._landlock else "no-landlock",
+                    profile.value,
                 ),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -133,13 +136,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CPU, (2 * TIME_LIMIT_SECONDS, 2 * TIME_LIMIT_SECONDS))
-    from subgraph.execution.engine import ComponentError, compile_component
-
     try:
         if sys.argv[1] == "landlock":
             confine_files()
         confine_system_calls(executable_memory=True)
-        machine_code = compile_component(sys.stdin.buffer.read())
+        machine_code = compile_component(sys.stdin.buffer.read(), EngineProfile(sys.argv[2]))
     except ConfinementError as error:
         sys.stderr.write(str(error))
         sys.exit(_UNCONFINED)

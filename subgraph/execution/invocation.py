@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from subgraph.audit import ErrorNote
+from subgraph.audit import ErrorNote, HostCallNote
 from subgraph.errors import InputInvalid
 
 DEPTH_LIMIT = 128
@@ -30,13 +30,24 @@ class Executor(Enum):
 class InvocationRequest:
     """A call of a skill: its path or short name, its input as JSON text, who asks, and for what.
 
-    `capabilities` are as the caller wrote them.
+    `capabilities` are as the caller wrote them; None asks for all that were granted. `executor` None leaves
+    the choice to the skill. `timeout_ms` can shorten the time that the skill may take.
     """
 
     skill: str
     input: str
     actor: str
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = None
+    executor: Executor | None = None
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which run it is, and who asked for it."""
+
+    invocation_id: UUID
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,8 @@ class Invocation:
     """A skill that started, and how it ended; `elapsed_us` in microseconds, `memory_bytes` in bytes.
 
     `stdout` is what the skill printed and answered, `result` the same as JSON, None when it is not.
-    Only the answer to the call itself has these three texts: the ledger keeps their hashes.
+    Only the answer to the call itself has these three texts: the ledger keeps their hashes. `host_calls` are
+    the first of `host_call_count`.
     """
 
     invocation_id: UUID
@@ -60,6 +72,8 @@ class Invocation:
     memory_bytes: int | None
     capabilities: tuple[str, ...]
     error: ErrorNote | None
+    host_calls: tuple[HostCallNote, ...] = ()
+    host_call_count: int = 0
     result: object = None
     stdout: str | None = None
     stderr: str | None = None

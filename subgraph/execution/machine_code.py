@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution.compilation import Compiler
+from subgraph.execution.engine import EngineProfile
 from subgraph.storage import Database
 
 DIRECTORY_BYTES_LIMIT = 4 * 1024 * 1024 * 1024
@@ -44,8 +45,8 @@ class MachineCodeCache:
         self._compiler = compiler
         self._failures: dict[str, _Failure] = {}
 
-    async def get(self, key: str, component: bytes) -> bytes:
-        """Return the machine code of a component.
+    async def get(self, key: str, component: bytes, profile: EngineProfile) -> bytes:
+        """Return the machine code of a component for the engine of a profile.
 
         Raises `SourceInvalid` and `ExecutionFailed` as `Compiler.compile`, and `StorageUnavailable`.
         """
@@ -55,7 +56,7 @@ class MachineCodeCache:
             kept = await asyncio.to_thread(_read, path, recorded)
             if kept is not None:
                 return kept
-        machine_code = await self._compile(key, component)
+        machine_code = await self._compile(key, component, profile)
         try:
             digest = await asyncio.to_thread(_write, path, machine_code)
         except OSError as error:
@@ -64,13 +65,13 @@ class MachineCodeCache:
         await self._database.execute("machine_code_put", key, digest)
         return machine_code
 
-    async def _compile(self, key: str, component: bytes) -> bytes:
+    async def _compile(self, key: str, component: bytes, profile: EngineProfile) -> bytes:
         """Compile, unless that failed a short while ago: it can take minutes of the one compiler."""
         failed = self._failures.get(key)
         if failed is not None and time.monotonic() < failed.until:
             raise type(failed.error)(failed.error.message)
         try:
-            return await self._compiler.compile(component)
+            return await self._compiler.compile(component, profile)
         except (SourceInvalid, ExecutionFailed) as error:
             while len(self._failures) >= _FAILURES_LIMIT:
                 del self._failures[next(iter(self._failures))]

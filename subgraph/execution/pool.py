@@ -6,18 +6,28 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from subgraph.errors import ExecutionFailed, Overloaded
+from subgraph.errors import ExecutionFailed
+from subgraph.execution.confinement import NOTHING, FileAccess
+from subgraph.execution.engine import EngineProfile
+from subgraph.execution.granted_directories import GrantedDirectory, file_access
+from subgraph.execution.lanes import SLOW_SECONDS, Lanes
 from subgraph.execution.limits import ExitCode, Limits
 from subgraph.execution.protocol import Call, Reply
-from subgraph.execution.worker_process import WorkerGone, WorkerProcess
+from subgraph.execution.run import Imports
+from subgraph.execution.turns import FairSlots
+from subgraph.execution.worker_process import HostHandler, WorkerGone, WorkerProcess
 from subgraph.execution.zygote_process import ZygoteGone, ZygoteProcess
 
 CALLS_PER_WORKER = 100_000
 """Calls after which a worker is replaced: wasmtime-py keeps 48 bytes of each call that returns a result."""
+
+WORKERS_TRIED = 50
+"""Workers that a call is given to one after the other while each dies before it has the whole call."""
 
 LOADED_LIMIT = 128
 """Components that are kept loaded. One that carries a JavaScript interpreter has 5 MiB of machine code."""
@@ -25,12 +35,15 @@ LOADED_LIMIT = 128
 LOADED_BYTES_LIMIT = 1024 * 1024 * 1024
 """Bound of their machine code, in bytes, in the service and in the zygote each."""
 
-QUEUE_WAIT_SECONDS = 10.0
-"""How long a call waits for a free worker; longer than the default deadline of the call before it."""
-
 _RETRY_SECONDS = (0.01, 0.05, 0.2, 1.0)  # pauses after failed starts; the last one repeats
 
 logger = logging.getLogger(__name__)
+
+
+class _Loaded(NamedTuple):
+    profile: EngineProfile
+    machine_code: bytes
+    imports: Imports
 
 
 class WorkerPool:
@@ -42,13 +55,12 @@ class WorkerPool:
 
     def __init__(self, size: int, *, queue_limit: int, landlock: bool) -> None:
         self._size = size
-        self._queue_limit = queue_limit
         self._zygote = ZygoteProcess(landlock=landlock)
-        self._workers: set[WorkerProcess] = set()
-        self._idle: deque[WorkerProcess] = deque()
-        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._lanes = Lanes(size, queue_limit=queue_limit, start=self._start_one_more)
+        self._outside: set[WorkerProcess] = set()
+        self._dedicated = FairSlots(size, queue_limit=queue_limit)
         self._starts: set[asyncio.Task[None]] = set()
-        self._loaded: dict[str, bytes] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._calls: Counter[str] = Counter()
         self._generation = 0
         self._failure: ExecutionFailed | None = None
@@ -58,7 +70,7 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         for _ in range(self._size):
-            self._replace()
+            self._start_one_more()
         return self
 
     async def __aexit__(
@@ -69,10 +81,10 @@ class WorkerPool:
             start.cancel()
         self._zygote.kill()  # starts wait for its answers
         await asyncio.gather(*self._starts, return_exceptions=True)
-        for worker in list(self._workers):
+        for worker in (*self._lanes.workers(), *self._outside):
             worker.kill()
         await self._zygote.stop()
-        self._fail_waiting(ExecutionFailed("the service is shutting down"))
+        self._lanes.fail_waiting(ExecutionFailed("the service is shutting down"))
 
     async def started(self) -> None:
         """Wait for the first worker; returns also when it cannot be started: see `failure`."""
@@ -81,7 +93,11 @@ class WorkerPool:
     @property
     def ready(self) -> int:
         """How many workers can take or are serving a call."""
-        return len(self._workers)
+        return len(self._lanes)
+
+    def idle_workers(self) -> list[WorkerProcess]:
+        """Return the workers that wait for a call."""
+        return self._lanes.idle()
 
     @property
     def failure(self) -> ExecutionFailed | None:
@@ -92,7 +108,14 @@ class WorkerPool:
         """Whether workers have this component."""
         return key in self._loaded
 
-    async def load(self, key: str, machine_code: bytes) -> None:
+    def imports(self, key: str) -> Imports:
+        """What a component imports. Raises `ExecutionFailed` when it was unloaded meanwhile."""
+        loaded = self._loaded.get(key)
+        if loaded is None:
+            raise _unloaded()
+        return loaded.imports
+
+    async def load(self, key: str, profile: EngineProfile, machine_code: bytes) -> None:
         """Give every worker a component; workers that lack it are replaced as they become free.
 
         Raises `ExecutionFailed` when the machine code cannot be loaded.
@@ -104,14 +127,14 @@ class WorkerPool:
                 raise ExecutionFailed("the service is shutting down")
             try:
                 await self._revive_zygote()
-                await self._zygote.load(key, machine_code)
+                imports = await self._zygote.load(key, profile, machine_code)
             except ZygoteGone as error:
                 raise ExecutionFailed("the component could not be loaded; try again") from error
-            self._loaded[key] = machine_code
+            self._loaded[key] = _Loaded(profile, machine_code, imports)
             self._generation += 1
             await self._make_room()
-        for worker in list(self._idle):
-            self._retire(worker)
+        for worker in self._lanes.idle():
+            worker.kill()  # its death has it replaced, by one that has the component
 
     async def unload(self, key: str) -> None:
         """Forget a component that no call uses; does nothing while one does."""
@@ -120,12 +143,12 @@ class WorkerPool:
 
     async def _make_room(self) -> None:
         """Forget those components that were not called for longest, down to the limit. Hold the lock."""
-        size = sum(map(len, self._loaded.values()))
-        for key, machine_code in list(self._loaded.items())[:-1]:
+        size = sum(len(loaded.machine_code) for loaded in self._loaded.values())
+        for key, loaded in list(self._loaded.items())[:-1]:
             if len(self._loaded) <= LOADED_LIMIT and size <= LOADED_BYTES_LIMIT:
                 return
             if not self._calls[key]:
-                size -= len(machine_code)
+                size -= len(loaded.machine_code)
                 await self._unload(key)
 
     async def _unload(self, key: str) -> None:
@@ -133,89 +156,101 @@ class WorkerPool:
             with contextlib.suppress(ZygoteGone):
                 await self._zygote.unload(key)
 
-    async def call(self, key: str, input_: str, limits: Limits) -> Reply:
-        """Run a loaded component once in a free worker.
+    async def call(
+        self,
+        key: str,
+        input_: str,
+        limits: Limits,
+        *,
+        skill: str = "",
+        host: HostHandler | None = None,
+        on_start: Callable[[], None] = lambda: None,
+        directories: Sequence[GrantedDirectory] = (),
+    ) -> Reply:
+        """Run a loaded component once in a free worker, for a skill, which takes turns with others.
 
-        A run that was stopped, or whose worker died under it, is a `Reply` that says so. Raises
-        `Overloaded` when too many calls wait or this one waited too long, and `ExecutionFailed` when no
-        worker can be started or the component was unloaded meanwhile.
+        `directories` are for components that import the file system of WASI; a run that has any is done by
+        a worker of its own. `on_start` is told when a worker takes it. A run that was stopped, or whose
+        worker died under it, is a `Reply` that says so. Raises `Overloaded` when too many calls wait or this
+        one waited too long, and `ExecutionFailed` when no worker can be started or the component was
+        unloaded meanwhile.
         """
-        machine_code = self._loaded.pop(key, None)
-        if machine_code is None:
-            raise ExecutionFailed("the skill changed while it was called; call it again")
-        self._loaded[key] = machine_code  # the dictionary's order is that of the last calls
+        loaded = self._loaded.pop(key, None)
+        if loaded is None:
+            raise _unloaded()
+        self._loaded[key] = loaded  # the dictionary's order is that of the last calls
         self._calls[key] += 1
+        call = Call.of(
+            key, input_, limits, [(str(each.place), each.name, each.writable) for each in directories]
+        )
         try:
-            return await self._call(Call.of(key, input_, limits), limits)
+            if directories:
+                async with self._dedicated.slot(skill):
+                    return await self._call_dedicated(call, limits, host, on_start, file_access(directories))
+            for _ in range(WORKERS_TRIED):
+                worker = await self._acquire(skill)
+                on_start()
+                with self._lanes.watched(worker, skill), contextlib.suppress(WorkerGone):
+                    return await self._call(worker, call, limits, host)
+                # It died before it was given the call: another one takes it.
+            raise ExecutionFailed("workers die before they run the skill; see the service's log")
         finally:
             self._calls[key] -= 1
             if not self._calls[key]:
                 del self._calls[key]
 
-    async def _call(self, call: Call, limits: Limits) -> Reply:
-        while True:
-            worker = await self._acquire()
-            try:
-                reply = await worker.call(call, limits)
-            except WorkerGone:
-                continue  # it died before it was given the call
-            if reply.exit_code == ExitCode.RESOURCE:
-                self._retire(worker)
-            else:
-                self._release(worker)
-            return reply
+    async def _call(
+        self, worker: WorkerProcess, call: Call, limits: Limits, host: HostHandler | None
+    ) -> Reply:
+        reply = await worker.call(call, limits, host)
+        if reply.exit_code == ExitCode.RESOURCE:
+            worker.kill()
+        else:
+            self._release(worker)
+        return reply
 
-    async def _acquire(self) -> WorkerProcess:
+    async def _call_dedicated(
+        self,
+        call: Call,
+        limits: Limits,
+        host: HostHandler | None,
+        on_start: Callable[[], None],
+        access: FileAccess,
+    ) -> Reply:
+        """Run a call in a worker that is forked for it, with these directories, and ends with it."""
         if self._closed:
             raise ExecutionFailed("the service is shutting down")
-        if self._idle:
-            return self._idle.popleft()
-        if self._failure is not None and not self._workers:
-            raise self._failure
-        if len(self._waiting) >= self._queue_limit:
-            raise Overloaded
-        turn: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
         try:
-            async with asyncio.timeout(QUEUE_WAIT_SECONDS):
-                return await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._release(turn.result())  # its turn came as it was leaving
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
-            if isinstance(error, TimeoutError):
-                raise Overloaded(
-                    f"no worker became free within {QUEUE_WAIT_SECONDS:.0f} s; try again"
-                ) from None
-            raise
+            worker = await self._fork_worker(lambda _: None, access)
+        except (WorkerGone, ZygoteGone, OSError) as error:
+            raise ExecutionFailed("no worker process can be started; see the service's log") from error
+        self._outside.add(worker)
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, worker.lower_priority)
+        try:
+            on_start()
+            return await worker.call(call, limits, host)
+        except WorkerGone:
+            raise ExecutionFailed("the worker process died before it ran the skill; try again") from None
+        finally:
+            slow.cancel()
+            self._outside.discard(worker)
+            worker.kill()
+
+    async def _acquire(self, skill: str) -> WorkerProcess:
+        if self._closed:
+            raise ExecutionFailed("the service is shutting down")
+        if self._failure is not None and not len(self._lanes):
+            raise self._failure
+        return await self._lanes.acquire(skill)
 
     def _release(self, worker: WorkerProcess) -> None:
-        """Hand a worker to the next call, or replace it."""
-        if not worker.alive:
-            return
+        """Hand a worker to the next call, or end it; its death has it replaced."""
         if worker.generation != self._generation or worker.calls >= CALLS_PER_WORKER:
-            self._retire(worker)
-            return
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(worker)
-                return
-        self._idle.append(worker)
+            worker.kill()
+        else:
+            self._lanes.release(worker)
 
-    def _retire(self, worker: WorkerProcess) -> None:
-        """End a worker that serves no call; its death has it replaced."""
-        worker.kill()
-
-    def _buried(self, worker: WorkerProcess) -> None:
-        """Note that a worker has died, and start another one."""
-        self._workers.discard(worker)
-        with contextlib.suppress(ValueError):
-            self._idle.remove(worker)
-        self._replace()
-
-    def _replace(self) -> None:
+    def _start_one_more(self) -> None:
         if self._closed:
             return
         start = asyncio.get_running_loop().create_task(self._start_worker())
@@ -227,23 +262,27 @@ class WorkerPool:
         pauses = itertools.chain(_RETRY_SECONDS, itertools.repeat(_RETRY_SECONDS[-1]))
         for attempt, pause in enumerate(pauses):
             try:
-                worker = await self._fork_worker()
+                worker = await self._fork_worker(self._lanes.remove)
             except (ExecutionFailed, OSError, WorkerGone, ZygoteGone) as error:
                 self._note_failure(error, attempt)
                 await asyncio.sleep(pause)
                 continue
             self._failure = None
             self._first_outcome.set()
-            self._workers.add(worker)
-            self._release(worker)
+            if worker.generation != self._generation:
+                worker.kill()  # a component was loaded while it started; its death has it replaced
+            else:
+                self._lanes.add(worker)
             return
 
-    async def _fork_worker(self) -> WorkerProcess:
+    async def _fork_worker(
+        self, on_death: Callable[[WorkerProcess], None], access: FileAccess = NOTHING
+    ) -> WorkerProcess:
         async with self._zygote_lock:
             await self._revive_zygote()
             generation = self._generation
-            connection, pidfd = await self._zygote.fork()
-        return await WorkerProcess.start(connection, pidfd, generation, self._buried)
+            connection, pidfd = await self._zygote.fork(access)
+        return await WorkerProcess.start(connection, pidfd, generation, on_death)
 
     async def _revive_zygote(self) -> None:
         """Start the zygote if it is not there, with every component it had. Hold the lock."""
@@ -251,8 +290,8 @@ class WorkerPool:
             return
         await self._zygote.start()
         try:
-            for key, machine_code in list(self._loaded.items()):  # calls reorder it meanwhile
-                await self._zygote.load(key, machine_code)
+            for key, loaded in list(self._loaded.items()):  # calls reorder it meanwhile
+                await self._zygote.load(key, loaded.profile, loaded.machine_code)
         except BaseException:
             self._zygote.kill()  # one that lacks a component must not be taken for whole
             raise
@@ -266,11 +305,10 @@ class WorkerPool:
         else:
             self._failure = ExecutionFailed("no worker process can be started; see the service's log")
         self._first_outcome.set()
-        if not self._workers:
-            self._fail_waiting(self._failure)
+        if not len(self._lanes):
+            self._lanes.fail_waiting(self._failure)
 
-    def _fail_waiting(self, error: ExecutionFailed) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_exception(error)
+
+def _unloaded() -> ExecutionFailed:
+    """Say that a component gave way to others, or to a newer one of its skill, before its call came."""
+    return ExecutionFailed("the skill changed while it was called; call it again")

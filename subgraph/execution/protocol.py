@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -19,6 +20,13 @@ HEADER = struct.Struct("<I")
 READY, REFUSED = "ready", "refused"
 """What a worker says first: that its confinement is proved, or why it refuses to work."""
 
+HOST_CALL = "host"
+"""What a worker says during a run: `["host", name, [arguments]]`. It waits for `["ok", value]` or
+`["err", message]`, or for its end."""
+
+HOST_ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bound of the frame of an answer, in bytes: the largest that the service gives is a file or a response."""
+
 CONTROL_FRAME_LIMIT = 256 * 1024 * 1024
 """Bound of a frame to the zygote: machine code is three to five times the size of its component."""
 
@@ -28,25 +36,35 @@ class ProtocolError(Exception):
 
 
 class Call(NamedTuple):
-    """One run of a component: its key, the input as JSON text, and the limits."""
+    """One run of a component: its key, the input as JSON text, the limits, and directories for WASI.
+
+    A directory is its place on this machine, its name for the guest, and whether the guest may write.
+    """
 
     key: str
     input: str
     time_ms: int
     memory_bytes: int
     output_bytes: int
+    fuel: int | None
+    directories: Sequence[tuple[str, str, bool]] = ()
 
     @classmethod
-    def of(cls, key: str, input_: str, limits: Limits) -> Call:
+    def of(
+        cls, key: str, input_: str, limits: Limits, directories: Sequence[tuple[str, str, bool]] = ()
+    ) -> Call:
         """Build a call under limits."""
-        return cls(key, input_, limits.time_ms, limits.memory_bytes, limits.output_bytes)
+        return cls(
+            key, input_, limits.time_ms, limits.memory_bytes, limits.output_bytes, limits.fuel, directories
+        )
 
 
 class Reply(NamedTuple):
     """How a run ended.
 
     `output` is the text that the skill answered with, None when it failed; then `error_code` and
-    `error` tell why. `limit` names the limit that was hit (`time`, `memory`, `output`).
+    `error` tell why. `limit` names the limit that was hit (`time`, `fuel`, `memory`, `output`,
+    `host_calls`).
     `elapsed_us` is the time inside the worker, `memory_bytes` what the call added to its memory.
     """
 
@@ -60,18 +78,26 @@ class Reply(NamedTuple):
     stdout: str
     stderr: str
 
+    @classmethod
+    def stopped(
+        cls, exit_code: ExitCode, error_code: str, error: str, elapsed_us: int, *, limit: str | None = None
+    ) -> Reply:
+        """Say that the service stopped a run, of whose memory and output it then knows nothing."""
+        return cls(int(exit_code), None, error_code, error, limit, elapsed_us, 0, "", "")
+
 
 _REPLY_TYPES: tuple[tuple[type, ...], ...] = (
     (int,), (str, type(None)), (str, type(None)), (str, type(None)), (str, type(None)),
     (int,), (int,), (str,), (str,),
 )  # fmt: skip
 
-# How a run can end: exit code, error code, limit.
+# How a run can end by what its worker says of it: exit code, error code, limit.
 _ENDS = frozenset(
     {
         (ExitCode.OK, None, None),
         (ExitCode.FAILED, "EXECUTION_FAILED", None),
         (ExitCode.TIME, "LIMIT_EXCEEDED", "time"),
+        (ExitCode.TIME, "LIMIT_EXCEEDED", "fuel"),
         (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "memory"),
         (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "output"),
     }
@@ -99,31 +125,63 @@ def decode(body: bytes) -> Any:
         raise ProtocolError("not a message") from error
 
 
-def _decode_flat(body: bytes) -> Any:
-    """Decode a list of a reply's length without lists or mappings in it; raises as `decode`.
+def _decode_bounded(body: bytes, *, lists: int, items: int) -> Any:
+    """Decode what has at most so many lists, of so many items each, and no mapping; raises as `decode`.
 
-    A few megabytes of empty lists would become hundreds in memory, so the second list ends it.
+    A few megabytes of empty lists would become hundreds in memory, so one list too many ends it.
     """
-    lists = 0
+    found = 0
 
-    def count(items: list[Any]) -> list[Any]:
-        nonlocal lists
-        lists += 1
-        if lists > 1:
+    def count(list_: list[Any]) -> list[Any]:
+        nonlocal found
+        found += 1
+        if found > lists:
             raise ProtocolError("a message is nested")
-        return items
+        return list_
 
     try:
-        return msgpack.unpackb(
-            body, list_hook=count, max_array_len=len(_REPLY_TYPES), max_map_len=0, max_ext_len=0
-        )
+        return msgpack.unpackb(body, list_hook=count, max_array_len=items, max_map_len=0, max_ext_len=0)
     except (ValueError, RecursionError) as error:
         raise ProtocolError("not a message") from error
 
 
+class HostCall(NamedTuple):
+    """What a guest asks of the service: the name of the function, and its arguments.
+
+    An argument is text, a whole number, or a list of texts.
+    """
+
+    name: str
+    arguments: tuple[object, ...]
+
+
+_HOST_CALL_PREFIX = b"\x93" + msgpack.packb(HOST_CALL)
+_ARGUMENT_ITEMS_LIMIT = 64
+"""Items of one list among the arguments of a host call: the words of a command."""
+
+
+def is_host_call(body: bytes) -> bool:
+    """Whether a worker's frame claims to be a host call; what else it is, is a reply."""
+    return body.startswith(_HOST_CALL_PREFIX)
+
+
+def decode_host_call(body: bytes) -> HostCall:
+    """Decode a worker's host call. Raises `ProtocolError` for anything else."""
+    match _decode_bounded(body, lists=4, items=_ARGUMENT_ITEMS_LIMIT):
+        case [_, str(name), list(arguments)] if all(map(_is_argument, arguments)):
+            return HostCall(name, tuple(arguments))
+    raise ProtocolError("not a host call")
+
+
+def _is_argument(value: object) -> bool:
+    if isinstance(value, list):
+        return all(type(item) is str for item in value)
+    return type(value) in (str, int)
+
+
 def decode_reply(body: bytes, limits: Limits) -> Reply:
     """Decode a worker's answer to a call under limits. Raises `ProtocolError` for anything else."""
-    fields = _decode_flat(body)
+    fields = _decode_bounded(body, lists=1, items=len(_REPLY_TYPES))
     if type(fields) is not list or len(fields) != len(_REPLY_TYPES):
         raise ProtocolError("not a reply")
     for field, types in zip(fields, _REPLY_TYPES, strict=True):
@@ -186,3 +244,22 @@ def _receive_exactly(connection: socket.socket, length: int) -> bytes:
     if len(buffer) < length:
         raise ProtocolError("the frame was cut short")
     return bytes(buffer)
+
+
+def ask_service(
+    connection: socket.socket, name: str, arguments: Sequence[object]
+) -> tuple[bool, object] | None:
+    """Make a host call from a worker; return whether it was done, and the answer or the error.
+
+    None when the service has closed the connection. Raises `ProtocolError` for what is no answer.
+    """
+    connection.sendall(encode([HOST_CALL, name, list(arguments)]))
+    body = receive(connection, HOST_ANSWER_LIMIT)
+    if body is None:
+        return None
+    match decode(body):
+        case ["ok", value]:
+            return True, value
+        case ["err", str(message)]:
+            return False, message
+    raise ProtocolError("not an answer to a host call")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wasmtime import Engine, ExitTrap, Store, WasiConfig, WasmtimeError
-from wasmtime.component import Component, ExportIndex, Linker
+from wasmtime.component import Component, ExportIndex, Instance, Linker
 
 from subgraph.execution.guest_function import Result, call_run
-from subgraph.execution.limits import TICK_MS, ExitCode, output_exceeded, time_exceeded
+from subgraph.execution.host_interface import HostUnavailable
+from subgraph.execution.limits import TICK_MS, ExitCode, fuel_exceeded, output_exceeded, time_exceeded
 from subgraph.execution.limits import memory_exceeded as memory_exceeded_message
 from subgraph.execution.protocol import Call, Reply
 from subgraph.execution.watchdog import Watchdog
@@ -27,19 +30,37 @@ _INTERPRETER_BYTES = 1024 * 1024
 _WASI_BYTES = 4 * 1024 * 1024
 """What the first call of WASI in a worker maps for good: a thread of 2 MiB, and its heap."""
 
+_HOST_COPIES = 4
+"""Copies of a host call's answer that the interpreter holds at once: the frame, its body, the text, the
+text in C."""
+
 _TRAP = re.compile(r"wasm trap: (.+)")
 _INTERRUPTED = "wasm trap: interrupt"
+_OUT_OF_FUEL = "wasm trap: all fuel consumed"
 _INITIAL_MEMORY_TOO_LARGE = "exceeds memory limits"
+
+
+class Imports(NamedTuple):
+    """What a component imports: functions of the service, WASI, and the file system of WASI."""
+
+    host: bool
+    wasi: bool
+    files: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedComponent:
-    """A component that is ready to run, with the linker that gives it what it imports."""
+    """A component that is ready to run, with the engine it is for and the linker that has its imports.
 
+    `trusted`: it is the operator's own choice of code.
+    """
+
+    engine: Engine
     component: Component
     run: ExportIndex
     linker: Linker
-    uses_wasi: bool
+    imports: Imports
+    trusted: bool
 
 
 class _Output:
@@ -67,7 +88,6 @@ class Run:
 
     def __init__(
         self,
-        engine: Engine,
         loaded: LoadedComponent,
         call: Call,
         watchdog: Watchdog,
@@ -75,13 +95,14 @@ class Run:
     ) -> None:
         self._give_up = give_up
         self._started_ns = time.perf_counter_ns()
-        self._engine = engine
         self._loaded = loaded
         self._call = call
         self._watchdog = watchdog
         self._stdout = _Output(call.output_bytes, watchdog.interrupt)
         self._stderr = _Output(call.output_bytes, watchdog.interrupt)
-        own_bytes = _INTERPRETER_BYTES + (_WASI_BYTES if loaded.uses_wasi else 0)
+        own_bytes = _INTERPRETER_BYTES + (_WASI_BYTES if loaded.imports.wasi else 0)
+        if loaded.imports.host:
+            own_bytes += _HOST_COPIES * call.output_bytes
         self._initial_bytes = call.memory_bytes + own_bytes
         self._allowed_bytes = call.memory_bytes + 3 * call.output_bytes + own_bytes
         self._added_bytes = 0
@@ -89,7 +110,7 @@ class Run:
 
     def reply(self) -> Reply:
         """Run the component and say how it ended."""
-        store = Store(self._engine)
+        store = Store(self._loaded.engine)
         try:
             result = self._run(store)
         except WasmtimeError as error:
@@ -100,12 +121,40 @@ class Run:
             store.close()
         return self._answered(result)
 
+    def rehearse(self) -> None:
+        """Do all of a run but the call itself, for what that leaves in place."""
+        store = Store(self._loaded.engine)
+        with suppress(WasmtimeError, HostUnavailable):
+            try:
+                self._instantiate(store)
+            finally:
+                self._watchdog.disarm()
+                store.close()
+
     def _run(self, store: Store) -> Result:
+        instance = self._instantiate(store)
         call = self._call
-        deadline_ticks = -(-call.time_ms // TICK_MS) + 1
+        function = instance.get_func(store, self._loaded.run)
+        if function is None:
+            raise RuntimeError("an index of the component did not find its function")
+        self._instantiated = True
+        store.set_limits(memory_size=ADDRESSABLE_BYTES, table_elements=_TABLE_ELEMENTS)
+        before = self._watchdog.mapped_bytes()
+        self._watchdog.arm(before + self._allowed_bytes, _deadline_ticks(call), self._end_process)
+        try:
+            result = call_run(function, store, call.input, call.output_bytes)
+        finally:
+            self._added_bytes = max(0, self._watchdog.mapped_bytes() - before)
+        return result
+
+    def _instantiate(self, store: Store) -> Instance:
+        call = self._call
+        deadline_ticks = _deadline_ticks(call)
         store.set_epoch_deadline(deadline_ticks)
         store.set_limits(memory_size=call.memory_bytes, table_elements=_TABLE_ELEMENTS)
-        if self._loaded.uses_wasi:
+        if call.fuel is not None:
+            store.set_fuel(call.fuel)
+        if self._loaded.imports.wasi:
             store.set_wasi(self._wasi())
         # All memories together; the store's limit is for each, and start functions may fill them.
         before = self._watchdog.mapped_bytes()
@@ -114,24 +163,15 @@ class Run:
         if self._watchdog.mapped_bytes() > before + self._initial_bytes:
             self._added_bytes = self._allowed_bytes + 1
             raise WasmtimeError(_INITIAL_MEMORY_TOO_LARGE)
-        function = instance.get_func(store, self._loaded.run)
-        if function is None:
-            raise RuntimeError("an index of the component did not find its function")
-        self._instantiated = True
-        store.set_limits(memory_size=ADDRESSABLE_BYTES, table_elements=_TABLE_ELEMENTS)
-        before = self._watchdog.mapped_bytes()
-        self._watchdog.arm(before + self._allowed_bytes, deadline_ticks, self._end_process)
-        try:
-            result = call_run(function, store, call.input, call.output_bytes)
-        finally:
-            self._added_bytes = max(0, self._watchdog.mapped_bytes() - before)
-        return result
+        return instance
 
     def _wasi(self) -> WasiConfig:
-        """Nothing but clocks, random numbers and captured output: no files, arguments or network."""
+        """Clocks, random numbers, captured output, directories of the call: no arguments or network."""
         wasi = WasiConfig()
         wasi.stdout_custom = self._stdout.write
         wasi.stderr_custom = self._stderr.write
+        for place, name, writable in self._call.directories:
+            wasi.preopen_dir(place, name, fs_mutable=writable)
         return wasi
 
     def _answered(self, result: Result) -> Reply:
@@ -154,6 +194,8 @@ class Run:
             return self._over("memory", memory_exceeded_message(self._call.memory_bytes))
         if self._printed_too_much():
             return self._over("output", output_exceeded(self._call.output_bytes))
+        if _OUT_OF_FUEL in detail and self._call.fuel is not None:
+            return self._over("fuel", fuel_exceeded(self._call.fuel))
         if _INTERRUPTED in detail:
             return self._over("time", time_exceeded(self._call.time_ms))
         if isinstance(error, ExitTrap):
@@ -179,7 +221,7 @@ class Run:
         return (time.perf_counter_ns() - self._started_ns) // 1000
 
     def _over(self, limit: str, message: str) -> Reply:
-        exit_code = ExitCode.TIME if limit == "time" else ExitCode.RESOURCE
+        exit_code = ExitCode.TIME if limit in ("time", "fuel") else ExitCode.RESOURCE
         return self._ended(exit_code, error_code="LIMIT_EXCEEDED", error=message, limit=limit)
 
     def _failed(self, message: str) -> Reply:
@@ -205,3 +247,7 @@ class Run:
             stdout=self._stdout.text(),
             stderr=self._stderr.text(),
         )
+
+
+def _deadline_ticks(call: Call) -> int:
+    return -(-call.time_ms // TICK_MS) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wasmtime import Engine
 
@@ -15,8 +15,13 @@ _TICKS_TO_STOP = 3
 """Ticks from the interrupt of a guest to giving it up; one that looks at the epoch stops within one."""
 
 
+_CATCH_UP_TICKS = 100
+"""Ticks made up for at once. After a longer standstill the service has killed the worker, or the machine
+slept."""
+
+
 class Watchdog:
-    """Ticks the engine's epoch, and watches how much memory the process has mapped for its data.
+    """Ticks the engines' epochs, and watches how much memory the process has mapped for its data.
 
     Why memory is watched from outside: a store limit refuses `memory.grow`, the guest may survive that
     or trap in any way it likes, and the C API tells nobody that a limit was the cause. So memory may
@@ -25,8 +30,8 @@ class Watchdog:
     guest can really take beyond its limit is what it touches in one tick.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = tuple(engines)
         # Opened before the confinement, in which nothing can be opened any more.
         self._account = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._page = os.sysconf("SC_PAGE_SIZE")
@@ -66,12 +71,21 @@ class Watchdog:
     def interrupt(self) -> None:
         """Make the guest that is running trap now, by letting its whole deadline pass."""
         for _ in range(self._deadline_ticks):
-            self._engine.increment_epoch()
+            self._increment_epochs()
+
+    def _increment_epochs(self) -> None:
+        for engine in self._engines:
+            engine.increment_epoch()
 
     def _tick_for_ever(self) -> None:
+        began, ticks = time.monotonic(), 0
         while True:
             time.sleep(TICK_MS / 1000)
-            self._engine.increment_epoch()
+            # On a busy machine sleeps last longer than they should: ticks are those that have passed.
+            due = int((time.monotonic() - began) * 1000 / TICK_MS)
+            for _ in range(min(due - ticks, _CATCH_UP_TICKS)):
+                self._increment_epochs()
+            ticks = max(ticks, due)
             with self._lock:
                 if self._ceiling is not None:
                     self._watch(self._ceiling)

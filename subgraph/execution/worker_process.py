@@ -7,21 +7,25 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Self
 
 from subgraph.errors import ExecutionFailed
 from subgraph.execution.limits import GRACE_MS, ExitCode, Limits, time_exceeded
+from subgraph.execution.priority import run_last
 from subgraph.execution.protocol import (
     HEADER,
     READY,
     REFUSED,
-    Call,
+    HostCall,
     ProtocolError,
     Reply,
     decode,
+    decode_host_call,
     decode_reply,
     encode,
+    is_host_call,
     reply_frame_limit,
 )
 
@@ -34,6 +38,21 @@ _READ_SIZE = 256 * 1024
 
 class WorkerGone(Exception):
     """The worker died before it was given the whole call, which therefore did not run."""
+
+
+class RunEnds(Exception):
+    """A host call that ends its run at once: a violation, or one call too many."""
+
+    def __init__(self, exit_code: ExitCode, error_code: str, message: str, limit: str | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.error_code = error_code
+        self.message = message
+        self.limit = limit
+
+
+HostHandler = Callable[[HostCall], Awaitable[list[object]]]
+"""Serves the host calls of one run: returns `["ok", value]` or `["err", message]`, or raises `RunEnds`."""
 
 
 class WorkerProcess:
@@ -50,6 +69,7 @@ class WorkerProcess:
         self.generation = generation
         self.calls = 0
         self.alive = True
+        self.low_priority = False
         self._connection = connection
         self._pidfd = pidfd
         self._on_death = on_death
@@ -60,6 +80,8 @@ class WorkerProcess:
         self._unread = False
         self._frame_limit = _GREETING_LIMIT
         self._answer: asyncio.Future[bytes] | None = None
+        self._died: asyncio.Future[None] | None = None
+        self._served = False
         self._loop.add_reader(connection.fileno(), self._read)
 
     @classmethod
@@ -91,10 +113,11 @@ class WorkerProcess:
         worker.kill()
         raise WorkerGone("the worker does not speak the protocol")
 
-    async def call(self, call: Call, limits: Limits) -> Reply:
+    async def call(self, call: Sequence[object], limits: Limits, host: HostHandler | None = None) -> Reply:
         """Run a call and return how it ended, also when it ended by the worker's death.
 
-        Raises `WorkerGone` when the worker died before it had the whole call.
+        `host` serves its host calls; without it they are the end of the worker. Raises `WorkerGone` when
+        the worker died before it had the whole call.
         """
         if not self.alive:
             raise WorkerGone("the worker has died")
@@ -105,12 +128,20 @@ class WorkerProcess:
             answer = self._next_frame(reply_frame_limit(limits))
             self._send(frame)
             self.calls += 1
-            return decode_reply(await answer, limits)
+            self._served = False
+            while is_host_call(body := await answer):
+                answer = await self._serve(decode_host_call(body), limits, host)
+            return decode_reply(body, limits)
         except WorkerGone:
             elapsed = self._loop.time() - started
-            if (self._to_send or self._unread) and elapsed < limits.time_ms / 1000:
+            unread = bool(self._to_send or self._unread) and not self._served
+            if unread and elapsed < limits.time_ms / 1000:
                 raise  # it never had the whole call, and there is time to run it elsewhere
             return _death(limits, elapsed)
+        except RunEnds as end:
+            self.kill()
+            elapsed_us = int((self._loop.time() - started) * 1e6)
+            return Reply.stopped(end.exit_code, end.error_code, end.message, elapsed_us, limit=end.limit)
         except ProtocolError:
             self.kill()
             return _death(limits, self._loop.time() - started)
@@ -120,6 +151,36 @@ class WorkerProcess:
             raise
         finally:
             deadline.cancel()
+
+    async def _serve(self, call: HostCall, limits: Limits, host: HostHandler | None) -> asyncio.Future[bytes]:
+        """Serve a host call, and return where the next frame will be. Raises as `call` and as the handler."""
+        if host is None:
+            raise ProtocolError("a host call in a run that has none")
+        self._served = True
+        serving = asyncio.ensure_future(host(call))
+        self._died = self._loop.create_future()
+        try:
+            await asyncio.wait((serving, self._died), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not serving.done():
+                serving.cancel()  # the worker died meanwhile, or the caller has gone
+                await asyncio.wait((serving,))
+            if not serving.cancelled():
+                serving.exception()  # looked at here: below it may be nobody's
+            self._died.cancel()
+        if not self.alive:
+            raise WorkerGone("the worker died")
+        frame = encode(serving.result())
+        answer = self._next_frame(reply_frame_limit(limits))
+        self._send(frame)
+        return answer
+
+    def lower_priority(self) -> None:
+        """Give the process what the processors have left, for good: undoing it needs privileges."""
+        self.low_priority = True
+        if self.alive:
+            with contextlib.suppress(OSError):  # it has died by itself
+                run_last(_pid(self._pidfd))
 
     def kill(self) -> None:
         """Kill the process, fail what it was doing, and say that it is dead. Idempotent."""
@@ -134,6 +195,8 @@ class WorkerProcess:
         os.close(self._pidfd)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(WorkerGone("the worker died"))
+        if self._died is not None and not self._died.done():
+            self._died.set_result(None)
         self._on_death(self)
 
     def _next_frame(self, limit: int) -> asyncio.Future[bytes]:
@@ -191,11 +254,20 @@ class WorkerProcess:
             self._answer.set_result(body)
 
 
+def _pid(pidfd: int) -> int:
+    """The process of a pidfd (proc(5), fdinfo): -1 once it has gone. Raises `OSError` for that."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid" and int(value) > 0:
+            return int(value)
+    raise ProcessLookupError
+
+
 def _death(limits: Limits, elapsed_seconds: float) -> Reply:
     """Describe a run that ended with its worker: killed at the deadline, or dead of something else."""
     elapsed_us = int(elapsed_seconds * 1e6)
     if elapsed_us >= limits.time_ms * 1000:
         message = time_exceeded(limits.time_ms)
-        return Reply(int(ExitCode.TIME), None, "LIMIT_EXCEEDED", message, "time", elapsed_us, 0, "", "")
+        return Reply.stopped(ExitCode.TIME, "LIMIT_EXCEEDED", message, elapsed_us, limit="time")
     message = "the worker process died while it ran the skill"
-    return Reply(int(ExitCode.FAILED), None, "EXECUTION_FAILED", message, None, elapsed_us, 0, "", "")
+    return Reply.stopped(ExitCode.FAILED, "EXECUTION_FAILED", message, elapsed_us)

@@ -1,4 +1,4 @@
-"""The service's side of the zygote: start it, give it components, have it fork workers."""
+"""The service's side of a zygote: start it, give it components, have it fork workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import subprocess
 
 from subgraph.errors import ExecutionFailed
 from subgraph.execution.child import child_command
+from subgraph.execution.confinement import NOTHING, FileAccess
+from subgraph.execution.engine import EngineProfile
 from subgraph.execution.protocol import (
     CONTROL_FRAME_LIMIT,
     ProtocolError,
@@ -17,9 +19,13 @@ from subgraph.execution.protocol import (
     encode,
     receive_with_descriptors,
 )
+from subgraph.execution.run import Imports
 
 _ANSWER_SECONDS = 30.0
 """Bound of one exchange. Loading takes milliseconds, a start half a second on an idle machine."""
+
+WASM_ZYGOTE = "subgraph.execution.zygote"
+SCRIPT_ZYGOTE = "subgraph.execution.script_zygote"
 
 
 class ZygoteGone(Exception):
@@ -27,10 +33,14 @@ class ZygoteGone(Exception):
 
 
 class ZygoteProcess:
-    """The zygote. Exchanges block a thread, not the event loop; the caller makes them one at a time."""
+    """A zygote. Exchanges block a thread, not the event loop; the caller makes them one at a time.
 
-    def __init__(self, *, landlock: bool) -> None:
+    `module` is the program that it runs: that of WASM workers, or that of script workers.
+    """
+
+    def __init__(self, *, landlock: bool, module: str = WASM_ZYGOTE) -> None:
         self._landlock = landlock
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._exchanging: asyncio.Future[tuple[object, list[int]]] | None = None
@@ -59,7 +69,7 @@ class ZygoteProcess:
             # By exec and with an empty environment: it must not hold what the service knows.
             self._process = subprocess.Popen(
                 child_command(
-                    "subgraph.execution.zygote",
+                    self._module,
                     str(theirs.fileno()),
                     "landlock" if self._landlock else "no-landlock",
                 ),
@@ -70,15 +80,18 @@ class ZygoteProcess:
                 start_new_session=True,
             )
 
-    async def load(self, key: str, machine_code: bytes) -> None:
-        """Load a component. Raises `ExecutionFailed` when it cannot be, and `ZygoteGone`."""
-        frame = await asyncio.to_thread(encode, ["load", key, machine_code])
+    async def load(self, key: str, profile: EngineProfile, machine_code: bytes) -> Imports:
+        """Load a component; return what it imports.
+
+        Raises `ExecutionFailed` when it cannot be loaded, and `ZygoteGone`.
+        """
+        frame = await asyncio.to_thread(encode, ["load", key, profile.value, machine_code])
         if len(frame) > CONTROL_FRAME_LIMIT:
             raise ExecutionFailed(f"the machine code of the component is over {CONTROL_FRAME_LIMIT} bytes")
         answer, _ = await self._exchange(frame)
         match answer:
-            case ["loaded"]:
-                return
+            case ["loaded", [bool(host), bool(wasi), bool(files)]]:
+                return Imports(host, wasi, files)
             case ["failed", str(message)]:
                 raise ExecutionFailed(message)
         self.kill()
@@ -88,15 +101,21 @@ class ZygoteProcess:
         """Forget a component. Raises `ZygoteGone`."""
         await self._exchange(encode(["unload", key]))
 
-    async def fork(self) -> tuple[socket.socket, int]:
-        """Fork a worker; return the socket it serves and its pidfd.
+    async def fork(
+        self, access: FileAccess = NOTHING, *, memory_bytes: int | None = None
+    ) -> tuple[socket.socket, int]:
+        """Fork a worker that may use these directories; return the socket it serves and its pidfd.
 
+        `memory_bytes` bounds the memory of a script worker; the zygote of scripts needs it.
         Raises `ExecutionFailed` when the system has no room for a process, and `ZygoteGone`.
         """
+        request: list[object] = ["fork", *(access.as_message() if access else [])]
+        if memory_bytes is not None:
+            request.append(memory_bytes)
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                answer, descriptors = await self._exchange(encode(["fork"]), theirs)
+                answer, descriptors = await self._exchange(encode(request), theirs)
         except BaseException:
             ours.close()
             raise

@@ -11,13 +11,18 @@ import errno
 import fcntl
 import mmap
 import os
+import secrets
 import socket
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+from subgraph.execution.confinement.access import NOTHING, FileAccess
 from subgraph.execution.confinement.syscalls import call
 
-_DENIED = frozenset({errno.EPERM, errno.EACCES})
+_DENIED = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 # Longer than MAX_ARG_STRLEN (linux/binfmts.h): exec fails with E2BIG, but only after the file was opened.
 _ARGUMENT_TOO_LONG = "x" * (256 * 1024)
 _LOOPBACK = "127.0.0.1"
@@ -38,9 +43,9 @@ def open_file() -> bool:
     return _let_through(lambda: os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY)))
 
 
-def write_file() -> bool:
+def write_file(directory: str = "/tmp") -> bool:  # noqa: S108
     """Make a file, without a name, in the directory for temporary files."""
-    return _let_through(lambda: os.close(os.open("/tmp", os.O_TMPFILE | os.O_WRONLY, 0o600)))  # noqa: S108
+    return _let_through(lambda: os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o600)))
 
 
 def execute() -> bool:
@@ -172,7 +177,85 @@ ATTEMPTS: dict[str, Callable[[], bool]] = {
 }
 
 
-def succeeding(*, executable_memory: bool) -> list[str]:
+def root_by_procfs() -> bool:
+    """Open the root directory by the magic link of a process."""
+    return _let_through(lambda: os.close(os.open("/proc/self/root", os.O_RDONLY | os.O_DIRECTORY)))
+
+
+def start_thread() -> bool:
+    """Start a thread."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:  # Python says no more
+        return False
+    return True
+
+
+def memory_file() -> bool:
+    """Make memory with a descriptor, which no limit on a process counts."""
+    return _let_through(lambda: os.close(os.memfd_create("")))
+
+
+def create_in(directory: Path) -> bool:
+    """Make a file in a directory; it is removed if that succeeds."""
+
+    def act() -> None:
+        path = directory / f".attempt-{secrets.token_hex(8)}"
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        path.unlink()
+
+    return _let_through(act)
+
+
+def symbolic_link_in(directory: Path) -> bool:
+    """Make a symbolic link in a directory."""
+
+    def act() -> None:
+        path = directory / f".attempt-{secrets.token_hex(8)}"
+        path.symlink_to("/")
+        path.unlink()
+
+    return _let_through(act)
+
+
+def change_times_of(directory: Path) -> bool:
+    """Change the times of a directory, which Landlock does not mediate, to what they are."""
+    status = directory.stat()
+    return _let_through(lambda: os.utime(directory, ns=(status.st_atime_ns, status.st_mtime_ns)))
+
+
+_OF_A_SCRIPT: dict[str, Callable[[], bool]] = {
+    "start a thread": start_thread,
+    "make a memory file": memory_file,
+}
+
+
+def attempts_beside(access: FileAccess) -> dict[str, Callable[[], bool]]:
+    """List what a process with granted directories must fail at, beside `ATTEMPTS`."""
+    tried: dict[str, Callable[[], bool]] = {"open the root by procfs": root_by_procfs}
+    for directory in access.read:
+        if not access.may_write(directory):
+            tried[f"write in read-only directory {len(tried)}"] = partial(create_in, directory)
+    for directory in (*access.read, *access.write):
+        tried[f"link in directory {len(tried)}"] = partial(symbolic_link_in, directory)
+        tried[f"change times of directory {len(tried)}"] = partial(change_times_of, directory)
+    return tried
+
+
+def _outside(access: FileAccess) -> str:
+    """Choose a directory where everybody may write but this process."""
+    shared = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+    return next((path for path in shared if not access.may_write(Path(path))), "/")
+
+
+def succeeding(*, executable_memory: bool, access: FileAccess = NOTHING, script: bool = False) -> list[str]:
     """Try everything; return the names of what succeeded. `executable_memory`: it is allowed here."""
     allowed = {"make memory executable"} if executable_memory else set()
-    return [name for name, attempt in ATTEMPTS.items() if name not in allowed and attempt()]
+    tried = dict(ATTEMPTS)
+    if access:
+        tried |= attempts_beside(access)
+        if "write a file" in tried:
+            tried["write a file"] = partial(write_file, _outside(access))
+    if script:
+        tried |= _OF_A_SCRIPT
+    return [name for name, attempt in tried.items() if name not in allowed and attempt()]

@@ -8,6 +8,7 @@ import os
 import struct
 from typing import NamedTuple
 
+from subgraph.execution.confinement.access import NOTHING, FileAccess
 from subgraph.execution.confinement.syscalls import call, machine
 
 # Enough for Python to serve a socket and for Wasmtime to run, grow memory, trap, sleep and keep the
@@ -20,13 +21,27 @@ _ALLOWED = (
     "eventfd2", "fstat", "lseek", "close", "brk", "mremap", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "sched_yield", "sched_getaffinity", "getpid",
     "gettid", "getrandom", "getrusage", "membarrier", "rseq", "set_robust_list", "restart_syscall",
-    "memfd_create", "ftruncate", "exit", "exit_group",
+    "ftruncate", "exit", "exit_group",
+)  # fmt: skip
+# Memory with a descriptor, which no limit on a process counts: not for a script.
+_MEMORY_FILES = ("memfd_create",)
+
+# What opening beneath granted directories takes; Landlock decides where. Changing modes, owners, times
+# and attributes is not here, since Landlock does not mediate it, nor is making any kind of link.
+_READING_FILES = (
+    "openat", "openat2", "open", "newfstatat", "stat", "lstat", "statx", "getdents64", "readlinkat",
+    "readlink", "faccessat", "faccessat2", "access", "getcwd", "fadvise64", "preadv", "preadv2",
+)  # fmt: skip
+_WRITING_FILES = (
+    "pwrite64", "pwritev", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat",
+    "renameat2", "fsync", "fdatasync",
 )  # fmt: skip
 _MAPPING_MEMORY = ("mprotect", "mmap")
 
 # Duplicate a descriptor, seal a memfd. Among the others are F_SETOWN and F_SETSIG, by which the kernel
 # sends any signal, SIGKILL too, to any process of the same user.
 _DESCRIPTOR_COMMANDS = (1030, 1033)  # F_DUPFD_CLOEXEC, F_ADD_SEALS
+_FILE_COMMANDS = (1, 2, 3)  # F_GETFD, F_SETFD, F_GETFL
 
 _SET_MODE_FILTER = 1
 _FLAG_ALL_THREADS = 1
@@ -71,8 +86,12 @@ def _instruction(code: int, value: int, *, true: int = 0, false: int = 0) -> byt
 _DENY = _instruction(_RETURN, _ERRNO | errno.EPERM)
 
 
-def program(*, executable_memory: bool) -> bytes:
-    """Assemble the filter for this process, as an array of `struct sock_filter`."""
+def program(*, executable_memory: bool, access: FileAccess = NOTHING, script: bool = False) -> bytes:
+    """Assemble the filter for this process, as an array of `struct sock_filter`.
+
+    `access`: what Landlock grants; the calls that it takes are allowed. `script`: the process runs a
+    script, and so starts no thread and makes no memory with a descriptor.
+    """
     architecture, numbers = machine()
     code = [
         _instruction(_LOAD_WORD, _ARCHITECTURE),
@@ -84,19 +103,30 @@ def program(*, executable_memory: bool) -> bytes:
     ]
     for name in _MAPPING_MEMORY:
         code += _for_call(numbers[name], _only_if([] if executable_memory else [_NOT_EXECUTABLE]))
-    for name in _ALLOWED:
+    for name in _allowed(access, script=script):
         code += _for_call(numbers.get(name), _only_if([]))
     # A thread may be started, a process may not. The flags of clone3 lie in memory, out of a filter's
     # sight: ENOSYS makes the C library fall back to clone.
-    code += _for_call(numbers["clone"], _only_if([_A_THREAD, _NO_NEW_NAMESPACE]))
+    code += _for_call(numbers["clone"], [_DENY] if script else _only_if([_A_THREAD, _NO_NEW_NAMESPACE]))
     code += _for_call(numbers["clone3"], [_instruction(_RETURN, _ERRNO | errno.ENOSYS)])
     code += _for_call(numbers["prctl"], _only_if([_Condition(0, _JUMP_EQUAL, _PR_SET_NAME, wanted=True)]))
-    code += _for_call(numbers["fcntl"], _only_if_one_of(1, _DESCRIPTOR_COMMANDS))
+    commands = _DESCRIPTOR_COMMANDS + (_FILE_COMMANDS if access else ())
+    code += _for_call(numbers["fcntl"], _only_if_one_of(1, commands))
     # abort() signals its own process; no other one is reachable.
     own_process = _Condition(0, _JUMP_EQUAL, os.getpid(), wanted=True)
     code += _for_call(numbers["tgkill"], _only_if([own_process]))
     code.append(_DENY)
     return b"".join(code)
+
+
+def _allowed(access: FileAccess, *, script: bool) -> tuple[str, ...]:
+    """List the calls that are allowed whatever their arguments."""
+    return (
+        _ALLOWED
+        + (() if script else _MEMORY_FILES)
+        + (_READING_FILES if access else ())
+        + (_WRITING_FILES if access.write else ())
+    )
 
 
 def _for_call(number: int | None, body: list[bytes]) -> list[bytes]:
@@ -138,9 +168,9 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install(*, executable_memory: bool) -> None:
-    """Filter the system calls of every thread of this process, for good. Raises `OSError`."""
-    code = program(executable_memory=executable_memory)
+def install(*, executable_memory: bool, access: FileAccess = NOTHING, script: bool = False) -> None:
+    """Filter the system calls of every thread of this process, for good; see `program`. Raises `OSError`."""
+    code = program(executable_memory=executable_memory, access=access, script=script)
     filter_ = _Program(len(code) // 8, code)
     thread = call(
         "seccomp",

@@ -16,7 +16,10 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _SHARED = {
     "io_uring_setup": 425,
     "clone3": 435,
+    "openat2": 437,
+    "faccessat2": 439,
     "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
 }
 _X86_64 = {
@@ -29,8 +32,13 @@ _X86_64 = {
     "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
     "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "ppoll": 271,
     "set_robust_list": 273, "epoll_pwait": 281, "eventfd2": 290, "epoll_create1": 291,
-    "seccomp": 317, "getrandom": 318, "memfd_create": 319, "bpf": 321,
+    "sched_setattr": 314, "seccomp": 317, "getrandom": 318, "memfd_create": 319, "bpf": 321,
     "membarrier": 324, "rseq": 334,
+    "open": 2, "stat": 4, "lstat": 6, "pwrite64": 18, "access": 21, "fsync": 74, "fdatasync": 75,
+    "getcwd": 79, "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "readlink": 89, "getdents64": 217,
+    "fadvise64": 221, "openat": 257, "mkdirat": 258, "newfstatat": 262, "unlinkat": 263, "renameat": 264,
+    "readlinkat": 267, "faccessat": 269, "preadv": 295, "pwritev": 296, "renameat2": 316, "preadv2": 327,
+    "statx": 332,
 }  # fmt: skip
 _AARCH64 = {
     "eventfd2": 19, "epoll_create1": 20, "epoll_ctl": 21, "epoll_pwait": 22, "fcntl": 25, "ftruncate": 46,
@@ -42,7 +50,11 @@ _AARCH64 = {
     "getrusage": 165, "prctl": 167, "gettimeofday": 169, "getpid": 172, "gettid": 178, "sendto": 206,
     "recvfrom": 207, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216,
     "clone": 220, "mmap": 222, "mprotect": 226, "madvise": 233,
-    "seccomp": 277, "getrandom": 278, "memfd_create": 279, "bpf": 280, "membarrier": 283, "rseq": 293,
+    "sched_setattr": 274, "seccomp": 277, "getrandom": 278, "memfd_create": 279, "bpf": 280,
+    "membarrier": 283, "rseq": 293,
+    "getcwd": 17, "mkdirat": 34, "unlinkat": 35, "renameat": 38, "faccessat": 48, "openat": 56,
+    "getdents64": 61, "pwrite64": 68, "preadv": 69, "pwritev": 70, "readlinkat": 78, "newfstatat": 79,
+    "fsync": 82, "fdatasync": 83, "fadvise64": 223, "renameat2": 276, "preadv2": 286, "statx": 291,
 }  # fmt: skip
 
 # Machine → (AUDIT_ARCH of linux/audit.h, numbers). A machine that is not here is refused.
