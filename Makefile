@@ -10,7 +10,7 @@ SKILLS := skills/cyberskill-vn/vn-mst-validate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench campaign psql lint format schema lock build clean
+.PHONY: help serve test fuzz bench campaign psql lint format schema lock build clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ serve: $(VENV)/runtime.stamp build ## Serve on PORT (8000); prints where once it
 
 test: lint $(VENV)/development.stamp build ## Check the code and run every test
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/development.stamp ## Read 100,000 inputs that nobody would write: make fuzz INPUTS=1000
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000)
 
 bench: $(VENV)/development.stamp build ## Measure everything that SPECIFICATION.md quotes
 	$(BIN)/python -m benchmarks
@@ -71,6 +74,8 @@ $(VENV)/bin/python:
 $(VENV)/runtime.stamp: requirements.lock | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
 	@$(BIN)/python -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "subgraph.pth").write_text("$(CURDIR)\n")'
+	@printf '#!%s\nfrom subgraph.cli.app import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/cyberos-skill-cli
+	@chmod +x $(BIN)/cyberos-skill-cli
 	@touch $@
 
 $(VENV)/development.stamp: requirements-dev.lock $(VENV)/runtime.stamp

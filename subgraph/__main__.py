@@ -13,14 +13,13 @@ import sys
 from contextlib import AsyncExitStack
 
 import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from subgraph import __version__
 from subgraph.api.app import build_app
 from subgraph.api.http_protocol import BoundedHttpProtocol
 from subgraph.errors import SubgraphError
-from subgraph.settings import Settings, refuse_unknown_settings
+from subgraph.settings import load_settings
 
 _CONNECTIONS_LIMIT = 4096
 """Connections that are answered at once; beyond it the answer is 503. A router holds a few dozen."""
@@ -70,17 +69,16 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=__version__)
     parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # the catalogue says what has changed
     _raise_descriptor_limit()
     try:
-        refuse_unknown_settings(os.environ)
-        settings = Settings()
+        settings = load_settings(os.environ)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
         app = build_app(settings)
         listener = _listen(settings.host, settings.port)
-    except ValidationError as error:
-        for problem in error.errors():
-            name = f"CYBEROS_{'_'.join(map(str, problem['loc'])).upper()}" if problem["loc"] else "settings"
-            sys.stderr.write(f"{name}: {problem['msg']}\n")
-        return 2
     except (OSError, ValueError) as error:
         sys.stderr.write(f"cannot start: {error}\n")
         return 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -11,23 +13,39 @@ from typing import Self
 from uuid import UUID
 
 from subgraph.audit import FinishedInvocation, Ledger, count_invocations, find_invocations
-from subgraph.capabilities import Authority, Broker, Grant, Revocation, parse_capability
-from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillHeader, SkillRoot, exact_name
-from subgraph.errors import ExecutionFailed, GrantStale, InputInvalid, SubgraphError
+from subgraph.capabilities import Authority, Broker
+from subgraph.catalog import (
+    ActivatedSkill,
+    Catalog,
+    InstallSource,
+    Problem,
+    SkillHeader,
+    SkillRoot,
+    Snapshots,
+    exact_name,
+)
+from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP, normalised
+from subgraph.catalog.prompt import available_skills, skill_prompt
+from subgraph.errors import ExecutionFailed, InputInvalid, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
-from subgraph.execution.invocation import Invocation, InvocationRequest, encode_input
+from subgraph.execution.executors import InlineExecutor, ScriptExecutor, SkillExecutor, WasmExecutor
+from subgraph.execution.host import HostServices, check_apart
+from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, encode_input
 from subgraph.execution.invoker import Invoker
 from subgraph.execution.limits import Limits
 from subgraph.execution.machine_code import MachineCodeCache
 from subgraph.execution.pool import WorkerPool
+from subgraph.execution.script_pool import ScriptPool
+from subgraph.execution.tiers import TierPolicies
+from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
 from subgraph.settings import Settings
 from subgraph.storage import Database
 
 _PING_SECONDS = 2.0
-_NOTE_LIMIT = 2000  # characters, as many as the audit trail keeps of it
 _REQUESTED_LIMIT = 64  # capabilities in one request; the vocabulary has eight names
+_TIMEOUT_LEAST_MS, _TIMEOUT_MOST_MS = 10, 600_000  # as of CYBEROS_TIME_LIMIT_MS
 
 logger = logging.getLogger(__name__)
 
@@ -36,46 +54,88 @@ class Service:
     """The whole service. `async with Service(settings) as service:` starts and stops every part.
 
     A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
-    Whatever needs the database raises `StorageUnavailable` when it cannot be reached.
+    Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
+    are made through `oversight`. `runs_skills` False starts no processes, for whoever only reads or decides;
+    `invoke` then raises `ExecutionFailed`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, runs_skills: bool = True) -> None:
         self.settings = settings
+        self._runs_skills = runs_skills
         landlock = landlock_available()
         if not landlock:
             logger.warning(
-                "this kernel has no Landlock: seccomp alone confines skills, and skills that are not trusted "
-                "are refused"
+                "this kernel has no Landlock: seccomp alone confines skills, and neither scripts nor skills "
+                "that are not trusted are run"
             )
         self._database = Database(settings)
         self._ledger = Ledger(self._database)
         self._authority = Authority(self._database)
         self._broker = Broker(self._authority)
-        self._catalog = Catalog(_roots(settings))
+        self._catalog = Catalog(_roots(settings), settings.catalog_index)
+        _check_workspace(settings)
+        self._services = HostServices(
+            settings.workspace_dir,
+            settings.secrets_dir,
+            settings.memory_dir,
+            settings.commands_dir,
+            os.environ,
+        )
         self._pool = WorkerPool(settings.workers, queue_limit=settings.queue_limit, landlock=landlock)
+        self._scripts = ScriptPool(settings.workers, queue_limit=settings.queue_limit)
+        policies = TierPolicies(
+            Limits(settings.time_limit_ms, settings.memory_limit_bytes, settings.output_limit_bytes)
+        )
+        self._snapshots = Snapshots(settings.snapshots_dir.resolve())
+        self._executors = self._build_executors(landlock=landlock)
         self._invoker = Invoker(
             catalog=self._catalog,
+            authority=self._authority,
             broker=self._broker,
-            machine_code=MachineCodeCache(
-                settings.machine_code_dir, self._database, Compiler(landlock=landlock)
-            ),
-            pool=self._pool,
+            executors=self._executors,
+            policies=policies,
+            services=self._services,
+            snapshots=self._snapshots,
             ledger=self._ledger,
-            limits=Limits(settings.time_limit_ms, settings.memory_limit_bytes, settings.output_limit_bytes),
             landlock=landlock,
         )
+        self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
+        self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
         self._stack = AsyncExitStack()
+
+    def _build_executors(self, *, landlock: bool) -> dict[Executor, SkillExecutor]:
+        settings = self.settings
+        machine_code = MachineCodeCache(
+            settings.machine_code_dir, self._database, Compiler(landlock=landlock)
+        )
+        return {
+            Executor.WASM: WasmExecutor(machine_code, self._pool, self._snapshots, settings.workspace_dir),
+            Executor.SCRIPT: ScriptExecutor(
+                self._scripts,
+                self._snapshots,
+                settings.workspace_dir,
+                shared_interpreter=settings.shared_interpreter,
+            ),
+            Executor.INLINE: InlineExecutor(),
+        }
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # The pool starts its workers in the background, while the database starts.
-            await stack.enter_async_context(self._pool)
+            self.settings.workspace_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The pools start their processes in the background, while the database starts.
+            if self._runs_skills:
+                await stack.enter_async_context(self._pool)
+                await stack.enter_async_context(self._scripts)
             await stack.enter_async_context(self._database)
             await stack.enter_async_context(self._ledger)
             await stack.enter_async_context(self._authority)
-            await self._catalog.scan()
+            await stack.enter_async_context(self._services)
+            await stack.enter_async_context(self._catalog)
             await stack.enter_async_context(self._invoker)
-            await self._pool.started()
+            if self._runs_skills:
+                await self._pool.started()
+                stack.push_async_callback(self._stop_activating)
+                self._notice(ON_STARTUP)
             self._stack = stack.pop_all()
         return self
 
@@ -101,37 +161,58 @@ class Service:
         principal.require(Scope.READ)
         return await self._catalog.current(name)
 
+    async def problems(self, principal: Principal, path: str | None = None) -> list[Problem]:
+        """List what is wrong with skills that were found or left out, or with one (`skill:read`)."""
+        principal.require(Scope.READ)
+        return self._catalog.problems() if path is None else self._catalog.problems_of(path)
+
     async def activated(self, principal: Principal, name: str) -> ActivatedSkill:
         """Read a skill's files (`skill:read`). Raises `SourceInvalid` when they are no longer a skill."""
         principal.require(Scope.READ)
         return await self._catalog.activate(name)
 
+    async def executors_of(self, principal: Principal, name: str) -> list[Executor]:
+        """Say by what a skill can be run under its trust, the preferred one first (`skill:read`)."""
+        self._authority.ensure_current()
+        return self._invoker.executors_of(await self.activated(principal, name))
+
+    async def available_skills(self, principal: Principal) -> str:
+        """List the skills that may run as an agent's prompt does, `<available_skills>` (`skill:read`)."""
+        principal.require(Scope.READ)
+        self._authority.ensure_current()
+        headers = await self._catalog.current_headers()
+        return available_skills(each for each in headers if self._authority.revocation_of(each.path) is None)
+
+    async def skill_prompt(self, principal: Principal, name: str) -> str:
+        """Return a skill's instructions as a section of an agent's prompt (`skill:read`).
+
+        Raises `SkillRevoked`: nobody is to follow the instructions of a skill that may not run.
+        """
+        principal.require(Scope.READ)
+        self._authority.ensure_current()
+        skill = await self._catalog.activate(name)
+        self._broker.check_not_revoked(skill.header.path)
+        return skill_prompt(skill)
+
+    async def activate_for(self, principal: Principal, event: str) -> list[SkillHeader]:
+        """Make the skills ready that wait for an event, such as `onCommand:pay` (`skill:invoke`).
+
+        Their files are read and their components compiled before anybody calls them. Returns those that are
+        ready now. Raises `InputInvalid` for what is no event.
+        """
+        principal.require(Scope.INVOKE)
+        if not self._runs_skills:
+            raise ExecutionFailed("this process runs no skills")
+        if normalised(event) is None:
+            raise InputInvalid(
+                "no such event; there are onStartup, onSkill:<path>, onCommand:<id> and onKeyword:<word>"
+            )
+        return await self._make_ready(self._catalog.activated_by(event), event)
+
     async def count_invocations(self, principal: Principal, paths: Sequence[str]) -> dict[str, int]:
         """Count the invocations of skills in the last 24 hours, in one query (`skill:read`)."""
         principal.require(Scope.READ)
         return await count_invocations(self._database, paths, datetime.now(UTC) - timedelta(hours=24))
-
-    def revocation_of(self, principal: Principal, path: str) -> Revocation | None:
-        """Return the revocation of a skill, if there is one (`skill:read`)."""
-        principal.require(Scope.READ)
-        self._authority.ensure_current()
-        return self._authority.revocation_of(path)
-
-    async def grants(self, principal: Principal, name: str | None = None) -> list[Grant]:
-        """List the newest grant of each capability, of one skill or of all (`skill:audit`)."""
-        principal.require(Scope.AUDIT)
-        self._authority.ensure_current()
-        if name is None:
-            return self._authority.all_grants()
-        return list(self._authority.grants_of(self._catalog.get(name).path).values())
-
-    async def is_valid(self, grant: Grant) -> bool:
-        """Whether a grant is for the bytes that its skill has now; False when the skill is gone."""
-        try:
-            skill = await self._catalog.activate(exact_name(grant.skill_path))
-        except SubgraphError:
-            return False
-        return self._broker.is_valid(skill, grant)
 
     async def invocations(
         self, principal: Principal, invocation_ids: Sequence[UUID]
@@ -141,60 +222,37 @@ class Service:
         return await find_invocations(self._database, invocation_ids)
 
     async def invoke(
-        self, principal: Principal, name: str, value: object, capabilities: Sequence[str] = ()
+        self,
+        principal: Principal,
+        name: str,
+        value: object,
+        capabilities: Sequence[str] | None = None,
+        *,
+        executor: Executor | None = None,
+        timeout_ms: int | None = None,
     ) -> Invocation:
-        """Run a skill (`skill:invoke`); see `Invoker.invoke` and `encode_input` for what is refused."""
+        """Run a skill (`skill:invoke`); see `Invoker.invoke` and `encode_input` for what is refused.
+
+        `capabilities` None lets it use all that were granted. `timeout_ms` can only shorten its time.
+        """
         principal.require(Scope.INVOKE)
-        if len(capabilities) > _REQUESTED_LIMIT:
+        if not self._runs_skills:
+            raise ExecutionFailed("this process runs no skills")
+        if capabilities is not None and len(capabilities) > _REQUESTED_LIMIT:
             raise InputInvalid(f"more than {_REQUESTED_LIMIT} capabilities in one request")
-        input_ = encode_input(value, self.settings.input_limit_bytes)
-        request = InvocationRequest(name, input_, principal.actor, tuple(capabilities))
-        return await self._invoker.invoke(request)
-
-    async def grant(
-        self, principal: Principal, name: str, capability: str, reviewed_hash: str | None = None
-    ) -> Grant:
-        """Grant a declared capability for the bytes that the skill has now (`skill:grant`).
-
-        Raises `GrantStale` when those are not the ones of `reviewed_hash`, and `CapabilityDenied`.
-        """
-        principal.require(Scope.GRANT)
-        parsed = parse_capability(capability)
-        skill = await self._catalog.activate(name, anew=True)
-        self._broker.check_declared(skill, parsed)
-        if reviewed_hash not in (None, skill.content_hash):
-            raise GrantStale(f"{skill.header.path} is not what was reviewed: it has {skill.content_hash} now")
-        return await self._authority.grant(
-            skill.header.path, str(parsed), skill.content_hash, principal.actor
+        if timeout_ms is not None and not _TIMEOUT_LEAST_MS <= timeout_ms <= _TIMEOUT_MOST_MS:
+            raise InputInvalid(f"a timeout is within {_TIMEOUT_LEAST_MS} and {_TIMEOUT_MOST_MS} ms")
+        request = InvocationRequest(
+            skill=name,
+            input=encode_input(value, self.settings.input_limit_bytes),
+            actor=principal.actor,
+            capabilities=None if capabilities is None else tuple(capabilities),
+            executor=executor,
+            timeout_ms=timeout_ms,
         )
-
-    async def revoke(self, principal: Principal, name: str, note: str | None) -> SkillHeader:
-        """Revoke a skill (`skill:grant`): from now on every call of it is refused.
-
-        Revoking it again keeps the first note. Raises `InputInvalid` for a note that cannot be kept as it is.
-        """
-        principal.require(Scope.GRANT)
-        _check_note(note or "")
-        header = self._catalog.get(name)
-        content_hash = await self._content_hash(header)
-        await self._authority.revoke(header.path, note or "", content_hash, principal.actor)
-        return header
-
-    async def reinstate(self, principal: Principal, name: str, note: str | None) -> SkillHeader:
-        """Take the revocation of a skill back (`skill:grant`). Raises `InputInvalid` as `revoke`."""
-        principal.require(Scope.GRANT)
-        _check_note(note or "")
-        header = self._catalog.get(name)
-        content_hash = await self._content_hash(header)
-        await self._authority.reinstate(header.path, note or "", content_hash, principal.actor)
-        return header
-
-    async def _content_hash(self, header: SkillHeader) -> str:
-        """Hash a skill's files; empty when they are broken, which is no reason to let it run."""
-        try:
-            return (await self._catalog.activate(exact_name(header.path))).content_hash
-        except SubgraphError:
-            return ""
+        invocation = await self._invoker.invoke(request)
+        self._notice(f"{ON_SKILL}{invocation.skill_path}")
+        return invocation
 
     async def check_ready(self) -> None:
         """Return when a call would be served now; raises what it would be refused with."""
@@ -204,14 +262,43 @@ class Service:
         if self._pool.ready == 0:
             raise self._pool.failure or ExecutionFailed("no worker process is ready yet")
 
+    def _notice(self, event: str) -> None:
+        """Make ready, in the background, the operator's own skills that wait for an event that has come.
 
-def _check_note(note: str) -> None:
-    try:
-        note.encode()
-    except UnicodeEncodeError:
-        raise InputInvalid("the note holds half of a surrogate pair, which no UTF-8 text can") from None
-    if "\0" in note or len(note) > _NOTE_LIMIT:
-        raise InputInvalid(f"the note must have at most {_NOTE_LIMIT} characters, none of them U+0000")
+        Skills from elsewhere are made ready when somebody says so: nobody chose to have them take time here.
+        """
+        waiting = [each for each in self._catalog.activated_by(event) if each.trusted]
+        if event in self._activating or not waiting:
+            return
+        task = asyncio.create_task(self._make_ready(waiting, event))
+        self._activating[event] = task
+        task.add_done_callback(lambda _: self._activating.pop(event, None))
+
+    async def _make_ready(self, waiting: Sequence[SkillHeader], event: str) -> list[SkillHeader]:
+        """Make skills ready that wait for an event; one that cannot be does not keep others from it."""
+        ready = []
+        for header in waiting:
+            try:
+                if await self._invoker.make_ready(exact_name(header.path)):
+                    ready.append(header)
+            except SubgraphError as error:
+                logger.warning("skill %r could not be made ready for %s: %s", header.path, event, error)
+        return ready
+
+    async def _stop_activating(self) -> None:
+        tasks = list(self._activating.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _check_workspace(settings: Settings) -> None:
+    """Raise `ValueError` when a skill that may write could change skills, or what the service keeps."""
+    kept = (
+        settings.builtin_skills_dir, settings.installed_skills_dir, settings.snapshots_dir,
+        settings.machine_code_dir, settings.catalog_index, settings.postgres_dir, *settings.skill_roots,
+    )  # fmt: skip
+    check_apart(settings.workspace_dir, {str(path): path for path in kept})
 
 
 def _roots(settings: Settings) -> list[SkillRoot]:

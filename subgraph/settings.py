@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -24,6 +25,20 @@ def refuse_unknown_settings(environment: Mapping[str, str]) -> None:
     unknown = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such setting; docs/settings.md lists them")
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises `ValueError` with a line for each that is wrong."""
+    refuse_unknown_settings(environment)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ValueError("\n".join(map(_described, error.errors()))) from error
+
+
+def _described(problem: ErrorDetails) -> str:
+    name = f"{_PREFIX}{'_'.join(map(str, problem['loc'])).upper()}" if problem["loc"] else "settings"
+    return f"{name}: {problem['msg']}"
 
 
 def _bundled(name: str) -> Path:
@@ -76,6 +91,27 @@ class Settings(BaseSettings):
         default=(),
         description="Directories of your own skills, separated by `:`; trusted, source LOCAL.",
     )
+    workspace: Path | None = Field(
+        default=None,
+        description="Directory of the files that skills may be granted; unset is `workspace` below the home.",
+    )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="Directory with a file for each secret that skills may be granted.",
+    )
+    memory_dir: Path | None = Field(
+        default=None, description="Directory of your notes that skills may be let search."
+    )
+    commands_dir: Path | None = Field(
+        default=None,
+        description="Directory of programs that trusted skills may be granted to run, outside of the "
+        "sandbox.",
+    )
+    shared_interpreter: bool = Field(
+        default=False,
+        description="Run scripts of builtin skills in one interpreter, 100 times faster and not isolated "
+        "from their own earlier calls.",
+    )
     workers: int = Field(
         default_factory=lambda: max(2, os.cpu_count() or 2),
         ge=1,
@@ -102,6 +138,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("workspace", "secrets_dir", "memory_dir", "commands_dir", mode="after")
+    @classmethod
+    def _absolute_or_none(cls, directory: Path | None) -> Path | None:
+        return None if directory is None else directory.expanduser().absolute()
 
     @field_validator("skill_roots", mode="before")
     @classmethod
@@ -140,6 +181,21 @@ class Settings(BaseSettings):
     def installed_skills_dir(self) -> Path:
         """Skills that were installed from elsewhere; not trusted."""
         return self.home / "skills"
+
+    @property
+    def workspace_dir(self) -> Path:
+        """The files that skills may be granted, and what they write."""
+        return self.workspace or self.home / "workspace"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Verified copies of skills, by content hash."""
+        return self.home / "snapshots"
+
+    @property
+    def catalog_index(self) -> Path:
+        """What is remembered of skills between starts, to index them faster."""
+        return self.home / "catalog-index"
 
     @property
     def sql_dir(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from subgraph.api.context import Context
-from subgraph.api.queries import parse_invocation_id
+from subgraph.api.identifiers import parse_identifier
 from subgraph.api.types import CapabilityGrant, Invocation, Skill
 from subgraph.errors import InputInvalid, SubgraphError
 
@@ -54,7 +54,7 @@ async def _skills(context: Context, representations: Sequence[Representation]) -
 
 
 async def _invocations(context: Context, representations: Sequence[Representation]) -> Resolved:
-    identifiers = [parse_invocation_id(item.get("invocationId")) for item in representations]
+    identifiers = [parse_identifier(item.get("invocationId")) for item in representations]
     wanted = {identifier for identifier in identifiers if identifier is not None}
     entries = await context.service.invocations(context.principal, list(wanted))
     found = (None if identifier is None else entries.get(identifier) for identifier in identifiers)
@@ -65,7 +65,9 @@ async def _grants(context: Context, representations: Sequence[Representation]) -
     resolved: Resolved = []
     for representation in representations:
         try:
-            grants = await context.service.grants(context.principal, _text(representation, "skillName"))
+            grants = await context.service.oversight.grants(
+                context.principal, _text(representation, "skillName")
+            )
         except SubgraphError as error:
             resolved.append(error)
             continue

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 from strawberry import UNSET
 
 from subgraph.api.context import Info
-from subgraph.api.types import CapabilityGrant, Invocation, Skill
+from subgraph.api.identifiers import parse_identifier
+from subgraph.api.types import CapabilityGrant, CapabilityRequest, Invocation, Skill, SkillProblem
+from subgraph.capabilities import RequestState
 from subgraph.errors import SkillNotFound
 
 
@@ -33,7 +33,7 @@ class Query:
 
     @strawberry.field(description="What the ledger keeps of a run; null when there is none.")
     async def invocation(self, info: Info, invocation_id: strawberry.ID) -> Invocation | None:
-        identifier = parse_invocation_id(invocation_id)
+        identifier = parse_identifier(invocation_id)
         if identifier is None:
             return None
         found = await info.context.service.invocations(info.context.principal, [identifier])
@@ -42,13 +42,28 @@ class Query:
 
     @strawberry.field(description="The newest grant of each capability, of one skill or of all.")
     async def capability_grants(self, info: Info, skill_name: str | None = UNSET) -> list[CapabilityGrant]:
-        grants = await info.context.service.grants(info.context.principal, skill_name or None)
+        grants = await info.context.service.oversight.grants(info.context.principal, skill_name or None)
         return [CapabilityGrant(grant=grant) for grant in grants]
 
+    @strawberry.field(
+        description="The newest requests for capabilities that calls have left, those that wait first."
+    )
+    async def capability_requests(
+        self, info: Info, state: RequestState | None = UNSET
+    ) -> list[CapabilityRequest]:
+        oversight, principal = info.context.service.oversight, info.context.principal
+        return [
+            CapabilityRequest(request=each) for each in await oversight.requests(principal, state or None)
+        ]
 
-def parse_invocation_id(text: object) -> UUID | None:
-    """Read the ID of an invocation; None when it cannot be one."""
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None
+    @strawberry.field(description="What is wrong with skills that were found, and why others are left out.")
+    async def skill_problems(self, info: Info) -> list[SkillProblem]:
+        problems = await info.context.service.problems(info.context.principal)
+        return [SkillProblem.of(each) for each in problems]
+
+    @strawberry.field(
+        description="All skills as an agent's prompt lists them: `<available_skills>`, escaped so that no "
+        "description can end it."
+    )
+    async def available_skills(self, info: Info) -> str:
+        return await info.context.service.available_skills(info.context.principal)

@@ -23,6 +23,7 @@ from subgraph.api.entities import resolve_entities
 from subgraph.api.limits import TOKENS_LIMIT, DocumentLimits
 from subgraph.api.mutations import Mutation
 from subgraph.api.queries import Query
+from subgraph.api.types import SCALARS
 
 _CACHED_DOCUMENTS = 512  # a gateway sends a few dozen different ones
 _CACHED_CHARACTERS = 8 * 1024  # of one of them; what clients repeat has its input in variables
@@ -103,7 +104,7 @@ def build_schema(*, introspection: bool) -> Schema:
         federation_version="2.5",
         extensions=extensions,
         # Suggestions name fields that were not asked for.
-        config=StrawberryConfig(disable_field_suggestions=not introspection),
+        config=StrawberryConfig(disable_field_suggestions=not introspection, scalar_map=SCALARS),
     )
 
 

@@ -1,0 +1,19 @@
+"""The types of the schema. Names, fields and nullability are an interface that other teams compose."""
+
+from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
+from subgraph.api.types.invocation import Invocation
+from subgraph.api.types.scalars import SCALARS, BigInt
+from subgraph.api.types.skill import Skill, SkillProblem
+from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
+
+__all__ = [
+    "SCALARS",
+    "BigInt",
+    "CapabilityGrant",
+    "CapabilityRequest",
+    "Invocation",
+    "Skill",
+    "SkillLimitsInput",
+    "SkillProblem",
+    "SkillTrust",
+]

@@ -1,0 +1,323 @@
+"""Deciding what skills may do, and looking at what was decided."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from subgraph.capabilities import CapabilityRequest, Grant, RequestState, TrustTier, parse_capability
+from subgraph.capabilities.vocabulary import describe
+from subgraph.catalog import exact_name
+from subgraph.cli.catalogue import NONE, AsJson, named_limits
+from subgraph.cli.output import say, say_json, table
+from subgraph.cli.running import ExecutorChoice
+from subgraph.cli.session import MISUSED, fail, with_service
+from subgraph.errors import InputInvalid, SubgraphError
+from subgraph.oversight import SkillTrust
+from subgraph.principal import Principal
+from subgraph.service import Service
+from subgraph.settings import MIB
+
+SkillName = Annotated[str, typer.Argument(help="Short name or path of the skill.")]
+Note = Annotated[str | None, typer.Option(help="Why; kept in the audit trail.")]
+Reviewed = Annotated[
+    str | None,
+    typer.Option(
+        "--reviewed", metavar="HASH", help="Content hash that was reviewed: refuse if it has changed since."
+    ),
+]
+
+
+def grant(
+    skill: SkillName,
+    capability: Annotated[
+        str | None, typer.Argument(help="A capability that it declares, such as 'read_file(invoices/**)'.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that it declares.")] = False,
+    reviewed: Reviewed = None,
+) -> None:
+    """Grant a capability, or all, for the files that the skill has now."""
+    if (capability is None) is not everything:
+        fail("name one capability, or --all", MISUSED)
+
+    async def work(service: Service, principal: Principal) -> list[Grant]:
+        if capability is None:
+            return await service.oversight.grant_all(principal, skill, reviewed)
+        return [await service.oversight.grant(principal, skill, capability, reviewed)]
+
+    grants = with_service(work)
+    for each in grants:
+        what = describe(parse_capability(each.capability))
+        say(f"granted {each.capability} to {each.skill_path}: it {what}")
+    if not grants:
+        say("it declares nothing that could be granted")
+
+
+def revoke_capability(
+    skill: SkillName, capability: Annotated[str, typer.Argument(help="As it was granted.")]
+) -> None:
+    """Take one capability back; a run that has it loses it too."""
+
+    async def work(service: Service, principal: Principal) -> Grant:
+        return await service.oversight.revoke_capability(principal, skill, capability)
+
+    taken = with_service(work)
+    say(f"{taken.skill_path} no longer has {taken.capability}")
+
+
+class State(StrEnum):
+    """What became of a request; `all` for each of them."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    ALL = "all"
+
+
+def requests(
+    state: Annotated[State, typer.Option(help="Which ones.")] = State.PENDING, as_json: AsJson = False
+) -> None:
+    """List requests for capabilities that calls have left, for you to answer."""
+    wanted = None if state is State.ALL else RequestState(state.value)
+
+    async def work(service: Service, principal: Principal) -> list[tuple[CapabilityRequest, bool]]:
+        requests = await service.oversight.requests(principal, wanted)
+        return [(each, await _is_current(service, principal, each)) for each in requests]
+
+    answers = with_service(work)
+    found = [each for each, _ in answers]
+    if as_json:
+        say_json(
+            [
+                {
+                    "id": str(each.request_id),
+                    "skill": each.skill_path,
+                    "capability": each.capability,
+                    "content_hash": each.content_hash,
+                    "requested_by": each.requested_by,
+                    "requested_at": each.requested_at,
+                    "state": each.state.value,
+                    "answered_by": each.answered_by,
+                    "note": each.note,
+                }
+                for each in found
+            ]
+        )
+        return
+    table(
+        ("id", "skill", "capability", "requested by", "state"),
+        (
+            (
+                str(each.request_id),
+                each.skill_path,
+                each.capability,
+                each.requested_by,
+                each.state.value if current else f"{each.state.value}, files changed since",
+            )
+            for each, current in answers
+        ),
+    )
+    say(f"\n{len(found)} {'request' if len(found) == 1 else 'requests'}")
+    if any(each.state is RequestState.PENDING for each in found):
+        say("answer with approve ID or deny ID")
+
+
+async def _is_current(service: Service, principal: Principal, request: CapabilityRequest) -> bool:
+    """Whether a request is for the files that its skill has now."""
+    try:
+        skill = await service.activated(principal, exact_name(request.skill_path))
+    except SubgraphError:
+        return False
+    return skill.content_hash == request.content_hash
+
+
+RequestId = Annotated[
+    str, typer.Argument(help="ID of the request, or how it begins; `requests` lists them.", metavar="ID")
+]
+
+
+def approve(request: RequestId, note: Note = None) -> None:
+    """Grant what a request asks for."""
+    _answer(request, True, note)
+
+
+def deny(request: RequestId, note: Note = None) -> None:
+    """Say no to a request; the same call is then told so, and nobody is asked again."""
+    _answer(request, False, note)
+
+
+def _answer(beginning: str, approved: bool, note: str | None) -> None:
+    async def work(service: Service, principal: Principal) -> CapabilityRequest:
+        waiting = await service.oversight.requests(principal, RequestState.PENDING)
+        found = [each for each in waiting if str(each.request_id).startswith(beginning.lower())]
+        if len(found) != 1:
+            many = "several requests begin so" if found else "no request with this ID waits for an answer"
+            raise InputInvalid(f"{many}; `requests` lists them. What was denied can be granted all the same")
+        return await service.oversight.answer(principal, found[0].request_id, approve=approved, note=note)
+
+    answered = with_service(work)
+    say(f"{answered.state.value}: {answered.capability} for {answered.skill_path}")
+
+
+def revoke(skill: SkillName, note: Note = None) -> None:
+    """Revoke a skill: every call of it is refused from now on, and what runs is stopped."""
+
+    async def work(service: Service, principal: Principal) -> str:
+        return (await service.oversight.revoke(principal, skill, note)).path
+
+    say(f"revoked {with_service(work)}")
+
+
+def reinstate(skill: SkillName, note: Note = None) -> None:
+    """Take the revocation of a skill back."""
+
+    async def work(service: Service, principal: Principal) -> str:
+        return (await service.oversight.reinstate(principal, skill, note)).path
+
+    say(f"reinstated {with_service(work)}")
+
+
+class TierChoice(StrEnum):
+    """Tiers that can be decided; builtin is a place."""
+
+    LOCAL = "local"
+    VERIFIED = "verified"
+    UNTRUSTED = "untrusted"
+
+
+def trust(
+    skill: SkillName,
+    tier: Annotated[TierChoice, typer.Argument(help="How far it is trusted from now on.")],
+    reviewed: Reviewed = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Move a skill to another trust tier, after saying what that opens."""
+    wanted = TrustTier[tier.name]
+
+    async def work(service: Service, principal: Principal) -> SkillTrust | None:
+        shown = (await service.activated(principal, skill)).content_hash
+        if (await service.oversight.trust_of(principal, skill)).tier is wanted:
+            return None
+        say(await service.oversight.what_trust_opens(principal, skill, wanted))
+        if not yes and not typer.confirm("Go on?"):
+            return None
+        # Not what lies there once somebody has answered, but what the question was about.
+        return await service.oversight.trust(principal, skill, wanted, reviewed or shown)
+
+    decided = with_service(work)
+    say("nothing was changed" if decided is None else f"it is {decided.tier.value} now")
+
+
+def limits(
+    skill: SkillName,
+    time_ms: Annotated[int | None, typer.Option(min=10, help="Wall time, in milliseconds.")] = None,
+    memory_mib: Annotated[int | None, typer.Option(min=1, help="Memory, in MiB.")] = None,
+    output_bytes: Annotated[int | None, typer.Option(min=1024, help="Answer and output, in bytes.")] = None,
+    fuel: Annotated[int | None, typer.Option(min=1, help="Computing, in units of Wasmtime.")] = None,
+    host_calls: Annotated[int | None, typer.Option(min=0, help="Calls of the host's functions.")] = None,
+    executor: Annotated[
+        list[ExecutorChoice] | None, typer.Option(help="By what alone it may run, several times for several.")
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="As its trust tier has it.")] = False,
+) -> None:
+    """Set what one run of a skill may use, in place of all that was set for it before."""
+    chosen = {
+        "time_ms": time_ms,
+        "memory_bytes": None if memory_mib is None else memory_mib * MIB,
+        "output_bytes": output_bytes,
+        "fuel": fuel,
+        "host_calls": host_calls,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if reset is bool(given or executor):
+        fail("name limits and executors, or --reset, not both", MISUSED)
+    if executor and ExecutorChoice.AUTO in executor:
+        fail("auto is no executor; leave --executor out to allow all of its trust tier", MISUSED)
+    executors = None if not executor else frozenset(each.executor for each in executor if each.executor)
+
+    async def work(service: Service, principal: Principal) -> SkillTrust:
+        return await service.oversight.limit(principal, skill, given, executors)
+
+    policy = with_service(work).policy
+    names = " ".join(sorted(each.value.lower() for each in policy.executors))
+    values = "  ".join(
+        f"{name}={'uncounted' if value is None else value}"
+        for name, value in named_limits(policy.limits).items()
+    )
+    say(f"{values}  executors={names}")
+
+
+def audit(
+    since: Annotated[
+        str | None, typer.Option(help="Only grants since then: 30m, 24h, 7d, or a date as 2026-11-01.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report which capabilities were granted, by whom, and whether they are still for the same files."""
+    first = datetime.min.replace(tzinfo=UTC) if since is None else parse_since(since, datetime.now(UTC))
+
+    async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
+        grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
+        valid = [(each, await service.oversight.is_valid(each)) for each in grants]
+        headers = await service.skills(principal)
+        revoked = 0
+        without = []
+        for header in headers:
+            revoked += service.oversight.revocation_of(principal, header.path) is not None
+            try:
+                declared = await service.oversight.declared(principal, exact_name(header.path))
+            except SubgraphError:
+                continue
+            if not any(each.problem is None for each in declared):
+                without.append(header.path)
+        return valid, without, revoked
+
+    grants, without, revoked = with_service(work)
+    stale = sum(not valid for _, valid in grants)
+    if as_json:
+        say_json(
+            {
+                "grants": [
+                    {
+                        "skill": each.skill_path,
+                        "capability": each.capability,
+                        "granted_by": each.granted_by,
+                        "granted_at": each.granted_at,
+                        "content_hash": each.content_hash,
+                        "valid": valid,
+                    }
+                    for each, valid in grants
+                ],
+                "stale": stale,
+                "revoked": revoked,
+            }
+        )
+        return
+    rows = [
+        (each.skill_path, each.capability, each.granted_by, "✓" if valid else "stale")
+        for each, valid in grants
+    ]
+    rows += [(path, "(none — declares nothing)", NONE, "✓") for path in without]
+    table(("skill", "capability", "granted_by", "valid?"), sorted(rows))
+    count = f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'}"
+    say(f"\n{count} on file · {stale} stale · {revoked} revoked")
+
+
+_SINCE = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Read `7d`, `24h`, `30m` before now, or a date or time of ISO 8601, in UTC where it names no zone."""
+    found = _SINCE.fullmatch(text)
+    try:
+        if found:
+            return now - int(found[1]) * _UNITS[found[2]]
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        fail(f"{text!r} is no time: write 30m, 24h, 7d, or a date as 2026-11-01", MISUSED)

@@ -1,0 +1,76 @@
+"""One command's use of the service: opened, asked as this account, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import typer
+
+from subgraph.cli.output import say
+from subgraph.errors import SubgraphError
+from subgraph.principal import Principal, Scope
+from subgraph.service import Service
+from subgraph.settings import load_settings
+
+REFUSED, MISUSED = 1, 2
+"""Exit codes of a command that was refused, and of one that makes no sense."""
+
+_HINTS = {
+    "SKILL_NOT_FOUND": "list",
+    "SKILL_AMBIGUOUS": "list",
+    "SKILL_REVOKED": "reinstate SKILL",
+    "GRANT_REQUIRED": "grant SKILL CAPABILITY, or approve ID; requests lists what waits",
+    "GRANT_STALE": "inspect SKILL, then grant or revoke-capability",
+}
+"""What a message, which is made for every surface, means at this one."""
+
+T = TypeVar("T")
+
+
+def with_service(work: Callable[[Service, Principal], Awaitable[T]], *, runs_skills: bool = False) -> T:
+    """Open the service, do something with it, and close it.
+
+    What it refuses is said on stderr and ends the process with `REFUSED`.
+    """
+
+    service = _service(runs_skills=runs_skills)
+
+    async def session() -> T:
+        async with service:
+            return await work(service, operator())
+
+    try:
+        return asyncio.run(session())
+    except SubgraphError as error:
+        hint = _HINTS.get(error.code)
+        fail(
+            f"{error.code}: {error.message}" + (f"\nhere: cyberos-skill-cli {hint}" if hint else ""), REFUSED
+        )
+
+
+def _service(*, runs_skills: bool) -> Service:
+    """Make the service as the settings say, or end the process with what is wrong with them."""
+    try:
+        return Service(load_settings(os.environ), runs_skills=runs_skills)
+    except ValueError as error:
+        fail(str(error), MISUSED)
+
+
+def operator() -> Principal:
+    """Return who runs this process: whoever may read the service's files may decide as its operator."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid-{os.getuid()}"
+    return Principal(name, frozenset(Scope))
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Say what is wrong on stderr, and end the process."""
+    say(message, file=sys.stderr)
+    raise typer.Exit(exit_code)
