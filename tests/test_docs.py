@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,14 +10,25 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from subgraph import __version__, errors
+from subgraph.capabilities import TrustTier
+from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
+from subgraph.catalog.activation_events import normalised
+from subgraph.catalog.field_rules import EXTENSIONS
 from subgraph.catalog.manifest import parse_manifest
+from subgraph.cli.app import app
+from subgraph.execution import tiers
 from subgraph.execution.confinement.attempts import ATTEMPTS
+from subgraph.execution.invocation import Executor
 from subgraph.execution.limits import ExitCode
 from subgraph.principal import Scope
-from subgraph.settings import Settings
+from subgraph.settings import MIB, Settings
+from tests.support.postgres import empty_database
+from tests.support.skills import write_skill
 from tests.support.toolchain import Answer, Guest, build_skill
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +81,78 @@ def test_every_error_says_something_by_default(error: type[errors.SubgraphError]
     message = error().message
     assert message
     assert message[-1] in ".;`" or message.endswith(("again", "grant again")), message
+
+
+def test_every_command_and_option_is_documented() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)([^|`]*(?:\\\|[^|`]*)*)` \|", page("docs/cli.md"), re.MULTILINE))
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert set(rows) == set(group.commands)
+    text = page("docs/cli.md")
+    for name, command in group.commands.items():
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option not in ("--help", "--json"):
+                    assert option in rows[name], f"{name} {option}"
+        if any("--json" in parameter.opts for parameter in command.params):
+            assert f"`{name}`" in text.partition("write JSON")[0].rpartition("\n\n")[2]
+
+
+def test_every_capability_is_documented() -> None:
+    documented = set(
+        re.findall(r"^\| `([a-z_]+)(?:\([a-zA-Z]+\))?` \|", page("docs/capabilities.md"), re.MULTILINE)
+    )
+    assert documented == CAPABILITY_NAMES
+
+
+def test_every_executor_tier_and_extension_is_documented() -> None:
+    skills, capabilities = page("docs/skills.md"), page("docs/capabilities.md")
+    assert first_column(skills, "[A-Z]+") == {executor.value for executor in Executor}
+    heading = next(line for line in capabilities.splitlines() if "`BUILTIN`" in line)
+    assert set(re.findall(r"`([A-Z]+)`", heading)) == {tier.value for tier in TrustTier}
+    for name in EXTENSIONS:
+        assert f"metadata.{name}" in skills, name
+    for event in ("onStartup", "onSkill:<path>", "onCommand:<id>", "onKeyword:<word>"):
+        assert f"`{event}`" in skills
+        assert normalised(event.replace("<path>", "a").replace("<id>", "a").replace("<word>", "a"))
+
+
+def test_the_figures_of_the_tiers_are_those_of_the_code() -> None:
+    rows = {
+        cells[0]: cells[1:]
+        for line in page("docs/capabilities.md").splitlines()
+        if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 4
+    }
+    assert rows["fuel"] == ["uncounted", f"{tiers.VERIFIED_FUEL:,}", f"{tiers.UNTRUSTED_FUEL:,}"]
+    assert rows["host calls of one run"] == [
+        f"{calls:,}"
+        for calls in (tiers.TRUSTED_HOST_CALLS, tiers.VERIFIED_HOST_CALLS, tiers.UNTRUSTED_HOST_CALLS)
+    ]
+    assert rows["time"][2].endswith(f"at most {tiers.UNTRUSTED_TIME_MS // 1000} s")
+    assert rows["memory"][2].endswith(f"at most {tiers.UNTRUSTED_MEMORY_BYTES // MIB} MiB")
+    assert rows["output"][2].endswith(f"at most {tiers.UNTRUSTED_OUTPUT_BYTES // 1024} KiB")
+
+
+def test_the_program_that_embeds_the_host_runs(server: str, tmp_path: Path) -> None:
+    block = re.search(r"## Inside another program\n\n```python\n(.*?)```", page("docs/skills.md"), re.DOTALL)
+    assert block is not None
+    script = "import json, sys\n\nprint(json.dumps({'echo': json.load(sys.stdin)}))\n"
+    write_skill(tmp_path / "skills", "my-skill", files={"scripts/main.py": script.encode()})
+    with empty_database(server) as dsn:
+        ended = subprocess.run(
+            [sys.executable, "-c", block[1]],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.fspath(ROOT),
+                "CYBEROS_HOME": os.fspath(tmp_path / "home"),
+                "CYBEROS_DATABASE_URL": dsn,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (ended.stdout, ended.returncode) == ("0 {'echo': {'input': 'data'}}\n", 0), ended.stderr
 
 
 def test_every_forbidden_act_is_documented() -> None:

@@ -119,7 +119,7 @@ def test_a_start_without_its_database_is_one_line() -> None:
 def test_a_setting_that_is_misspelt_is_refused() -> None:
     ended = attempt(CYBEROS_PRT="7")
     assert ended.returncode == 2
-    assert ended.stderr.strip() == "cannot start: CYBEROS_PRT: no such setting; docs/settings.md lists them"
+    assert ended.stderr.strip() == "CYBEROS_PRT: no such setting; docs/settings.md lists them"
 
 
 def test_headers_without_end_close_the_connection(service_url: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from subgraph.capabilities import TrustTier
 from subgraph.errors import (
     CapabilityDenied,
     ExecutionFailed,
@@ -16,24 +18,63 @@ from subgraph.errors import (
     InputInvalid,
     SkillRevoked,
 )
+from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
 from subgraph.service import Service
 from tests.support.postgres import empty_database
 from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
 
-METHODS: dict[str, tuple[Scope, Callable[[Service, Principal], Any]]] = {
+Method = Callable[[Service, Principal], Any]
+
+METHODS: dict[str, tuple[Scope, Method]] = {
     "skills": (Scope.READ, lambda service, who: service.skills(who)),
     "skill": (Scope.READ, lambda service, who: service.skill(who, "echo")),
     "activated": (Scope.READ, lambda service, who: service.activated(who, "echo")),
     "count_invocations": (Scope.READ, lambda service, who: service.count_invocations(who, ["echo"])),
-    "revocation_of": (Scope.READ, lambda service, who: service.revocation_of(who, "echo")),
-    "grants": (Scope.AUDIT, lambda service, who: service.grants(who)),
+    "problems": (Scope.READ, lambda service, who: service.problems(who)),
+    "executors_of": (Scope.READ, lambda service, who: service.executors_of(who, "echo")),
+    "available_skills": (Scope.READ, lambda service, who: service.available_skills(who)),
+    "skill_prompt": (Scope.READ, lambda service, who: service.skill_prompt(who, "echo")),
+    "activate_for": (Scope.INVOKE, lambda service, who: service.activate_for(who, "onCommand:none")),
     "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
     "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
-    "grant": (Scope.GRANT, lambda service, who: service.grant(who, "echo", "read_file")),
-    "reinstate": (Scope.GRANT, lambda service, who: service.reinstate(who, "echo", None)),
-    "revoke": (Scope.GRANT, lambda service, who: service.revoke(who, "victim", None)),
 }
+
+OVERSIGHT: dict[str, tuple[Scope, Method]] = {
+    "revocation_of": (Scope.READ, lambda service, who: service.oversight.revocation_of(who, "echo")),
+    "declared": (Scope.READ, lambda service, who: service.oversight.declared(who, "echo")),
+    "changes": (Scope.READ, lambda service, who: service.oversight.changes(who, "echo")),
+    "trust_of": (Scope.READ, lambda service, who: service.oversight.trust_of(who, "echo")),
+    "what_trust_opens": (
+        Scope.READ,
+        lambda service, who: service.oversight.what_trust_opens(who, "echo", TrustTier.LOCAL),
+    ),
+    "grants": (Scope.AUDIT, lambda service, who: service.oversight.grants(who)),
+    "requests": (Scope.AUDIT, lambda service, who: service.oversight.requests(who)),
+    "grant": (Scope.GRANT, lambda service, who: service.oversight.grant(who, "echo", "read_file")),
+    "grant_all": (Scope.GRANT, lambda service, who: service.oversight.grant_all(who, "echo")),
+    "revoke_capability": (
+        Scope.GRANT,
+        lambda service, who: service.oversight.revoke_capability(who, "echo", "read_file"),
+    ),
+    "answer": (Scope.GRANT, lambda service, who: answered(service, who)),
+    "trust": (
+        Scope.GRANT,
+        lambda service, who: service.oversight.trust(who, "victim", TrustTier.UNTRUSTED),
+    ),
+    "limit": (Scope.GRANT, lambda service, who: service.oversight.limit(who, "victim", {"time_ms": 100})),
+    "reinstate": (Scope.GRANT, lambda service, who: service.oversight.reinstate(who, "echo", None)),
+    "revoke": (Scope.GRANT, lambda service, who: service.oversight.revoke(who, "victim", None)),
+}
+
+
+async def answered(service: Service, who: Principal) -> None:
+    """Answer a request that nobody made: who may answer learns that there is none."""
+    with contextlib.suppress(InputInvalid):
+        await service.oversight.answer(who, uuid4(), approve=True)
+
+
+ALL_METHODS = METHODS | OVERSIGHT
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +88,25 @@ def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 def called(running: RunningService, name: str, who: Principal) -> Any:
     async def call() -> Any:
-        outcome = METHODS[name][1](running.service, who)
+        outcome = ALL_METHODS[name][1](running.service, who)
         return await outcome if isinstance(outcome, Awaitable) else outcome
 
     return running.run(call())
 
 
-def test_every_method_for_a_caller_is_checked_here() -> None:
+@pytest.mark.parametrize(("part", "methods"), [(Service, METHODS), (Oversight, OVERSIGHT)])
+def test_every_method_for_a_caller_is_checked_here(part: type, methods: dict[str, object]) -> None:
     takes_principal = {
         name
-        for name, method in vars(Service).items()
-        if "principal" in getattr(method, "__annotations__", {})
+        for name, method in vars(part).items()
+        if "principal" in getattr(method, "__annotations__", {}) and not name.startswith("_")
     }
-    assert takes_principal == set(METHODS)
+    assert takes_principal == set(methods)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ALL_METHODS)
 def test_each_method_needs_its_scope_alone(running: RunningService, name: str) -> None:
-    scope = METHODS[name][0]
+    scope = ALL_METHODS[name][0]
     before = len(running.entries())
     for scopes in (frozenset(), frozenset(Scope) - {scope}, frozenset({"skill", "skill:*", "admin", "*"})):
         with pytest.raises(Forbidden, match=f"needs the scope {scope}"):
@@ -76,26 +118,26 @@ def test_each_method_needs_its_scope_alone(running: RunningService, name: str) -
 def test_grants_are_listed_for_one_skill_or_all(running: RunningService) -> None:
     for name in ("one", "two"):
         running.write(name, tools="read_file")
-        running.run(running.service.grant(OPERATOR, name, " read_file "))
-    one = running.run(running.service.grants(OPERATOR, "one"))
+        running.run(running.service.oversight.grant(OPERATOR, name, " read_file "))
+    one = running.run(running.service.oversight.grants(OPERATOR, "one"))
     assert [(grant.skill_path, grant.capability) for grant in one] == [("one", "read_file")]
-    everything = running.run(running.service.grants(OPERATOR))
+    everything = running.run(running.service.oversight.grants(OPERATOR))
     assert {"one", "two"} <= {grant.skill_path for grant in everything}
 
 
 def test_a_grant_of_a_skill_that_is_gone_is_not_valid(running: RunningService) -> None:
     directory = running.write("gone", tools="read_file")
-    grant = running.run(running.service.grant(OPERATOR, "gone", "read_file"))
-    assert running.run(running.service.is_valid(grant))
+    grant = running.run(running.service.oversight.grant(OPERATOR, "gone", "read_file"))
+    assert running.run(running.service.oversight.is_valid(grant))
     directory.rename(running.settings.home / "gone")
-    assert not running.run(running.service.is_valid(grant))
+    assert not running.run(running.service.oversight.is_valid(grant))
 
 
 def test_what_is_not_declared_cannot_be_granted(running: RunningService) -> None:
     running.write("modest", tools="read_file(/data/*)")
     for capability in ("write_file", "read_file", "read_file(/etc/*)", "junk", ""):
         with pytest.raises(CapabilityDenied):
-            running.run(running.service.grant(OPERATOR, "modest", capability))
+            running.run(running.service.oversight.grant(OPERATOR, "modest", capability))
     assert running.entries("modest") == []
 
 
@@ -105,10 +147,10 @@ def test_a_grant_is_refused_when_the_files_are_not_those_that_were_reviewed(runn
     reviewed = running.run(service.activated(OPERATOR, "reviewed")).content_hash
     (directory / "SKILL.md").write_text((directory / "SKILL.md").read_text() + "And more.\n")
     with pytest.raises(GrantStale, match="not what was reviewed"):
-        running.run(service.grant(OPERATOR, "reviewed", "read_file", reviewed))
-    assert running.run(service.grants(OPERATOR, "reviewed")) == []
+        running.run(service.oversight.grant(OPERATOR, "reviewed", "read_file", reviewed))
+    assert running.run(service.oversight.grants(OPERATOR, "reviewed")) == []
     current = running.run(service.activated(OPERATOR, "reviewed")).content_hash
-    granted = running.run(service.grant(OPERATOR, "reviewed", "read_file", current))
+    granted = running.run(service.oversight.grant(OPERATOR, "reviewed", "read_file", current))
     assert granted.content_hash == current
 
 
@@ -116,7 +158,7 @@ def test_a_broken_skill_can_be_revoked(running: RunningService) -> None:
     directory = running.write("broken", guest=component())
     manifest = (directory / "SKILL.md").read_bytes()
     (directory / "SKILL.md").write_text("broken")
-    assert running.run(running.service.revoke(OPERATOR, "broken", "x")).path == "broken"
+    assert running.run(running.service.oversight.revoke(OPERATOR, "broken", "x")).path == "broken"
     (directory / "SKILL.md").write_bytes(manifest)
     with pytest.raises(SkillRevoked, match="broken was revoked: x"):
         running.run(running.service.invoke(OPERATOR, "broken", {}))
@@ -129,8 +171,8 @@ def test_a_broken_skill_can_be_revoked(running: RunningService) -> None:
 def test_a_note_that_cannot_be_kept_revokes_nothing(running: RunningService, note: str) -> None:
     running.write("noted")
     with pytest.raises(InputInvalid, match="note"):
-        running.run(running.service.revoke(OPERATOR, "noted", note))
-    assert running.service.revocation_of(OPERATOR, "noted") is None
+        running.run(running.service.oversight.revoke(OPERATOR, "noted", note))
+    assert running.service.oversight.revocation_of(OPERATOR, "noted") is None
 
 
 def test_too_many_capabilities_are_refused_not_cut(running: RunningService) -> None:
@@ -140,7 +182,7 @@ def test_too_many_capabilities_are_refused_not_cut(running: RunningService) -> N
 
 def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     running.run(running.service.check_ready())
-    monkeypatch.setattr(running.service._pool, "_workers", set())
+    monkeypatch.setattr(running.service._pool._lanes, "_workers", set())
     with pytest.raises(ExecutionFailed, match="no worker"):
         running.run(running.service.check_ready())
 
@@ -148,11 +190,11 @@ def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: 
 def test_a_revoked_skill_runs_again_once_it_is_reinstated(running: RunningService) -> None:
     running.write("returning", guest=component())
     service = running.service
-    running.run(service.revoke(OPERATOR, "returning", "a doubt"))
+    running.run(service.oversight.revoke(OPERATOR, "returning", "a doubt"))
     with pytest.raises(SkillRevoked, match="a doubt"):
         running.run(service.invoke(OPERATOR, "returning", {}))
-    running.run(service.reinstate(OPERATOR, "returning", "no doubt"))
-    running.run(service.reinstate(OPERATOR, "returning", "twice is harmless"))
+    running.run(service.oversight.reinstate(OPERATOR, "returning", "no doubt"))
+    running.run(service.oversight.reinstate(OPERATOR, "returning", "twice is harmless"))
     assert running.run(service.invoke(OPERATOR, "returning", {})).exit_code == 0
     kinds = [entry["kind"] for entry in running.entries("returning")]
     assert kinds == ["skill.revoked", "invocation.refused", "skill.reinstated", "invocation.finished"]
@@ -164,3 +206,21 @@ def test_a_request_for_an_unknown_capability_is_recorded(running: RunningService
         running.run(running.service.invoke(OPERATOR, "asked-for-too-much", {}, ["launch_rocket"]))
     (entry,) = running.entries("asked-for-too-much")
     assert (entry["kind"], entry["capabilities"]) == ("invocation.refused", ["launch_rocket"])
+
+
+def test_a_grant_that_an_older_version_made_can_be_taken_back(running: RunningService) -> None:
+    running.write("older", tools="read_file")
+    authority, oversight = running.service._authority, running.service.oversight
+    running.run(authority.grant("older", ["dial(555)"], "sha256:0", "ann"))
+    with pytest.raises(InputInvalid, match=r"'dial\(\\x00\)' was not granted to older; it was granted dial"):
+        running.run(oversight.revoke_capability(OPERATOR, "older", "dial(\0)"))
+    taken = running.run(oversight.revoke_capability(OPERATOR, "older", " dial(555) "))
+    assert (taken.capability, authority.grants_of("older")) == ("dial(555)", {})
+
+
+def test_a_limit_that_cannot_be_is_told_what_can(running: RunningService) -> None:
+    oversight = running.service.oversight
+    with pytest.raises(InputInvalid, match="there is no limit 'files'; there are time_ms, memory_bytes"):
+        running.run(oversight.limit(OPERATOR, "echo", {"files": 1}))
+    with pytest.raises(InputInvalid, match="time_ms must be within 10 and 600000"):
+        running.run(oversight.limit(OPERATOR, "echo", {"time_ms": 0}))

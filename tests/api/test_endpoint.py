@@ -203,11 +203,10 @@ def test_an_unexpected_error_is_logged_and_hidden(
     assert repr(failure).partition("(")[0] in caplog.text
 
 
-def invoke(name: str, input_: str = "{}", *capabilities: str) -> str:
+def invoke(name: str, input_: str = "{}", *capabilities: str, executor: str = "null") -> str:
     listed = orjson.dumps(capabilities).decode()
-    return (
-        f'mutation {{ invokeSkill(name: "{name}", input: {input_}, capabilities: {listed}) {{ exitCode }} }}'
-    )
+    arguments = f'name: "{name}", input: {input_}, capabilities: {listed}, executor: {executor}'
+    return f"mutation {{ invokeSkill({arguments}) {{ exitCode }} }}"
 
 
 def revoke(note: str) -> str:
@@ -230,7 +229,7 @@ CODES = [
     ("CAPABILITY_DENIED", invoke("echo", "{}", "teleport"), "it knows"),
     ("CAPABILITY_DENIED", GRANT, "does not declare"),
     ("GRANT_REQUIRED", invoke("echo", "{}", "list_dir"), 'grantCapability(skillName: "cuo/echo"'),
-    ("EXECUTION_FAILED", invoke("docs-only"), "dist/skill.wasm"),
+    ("EXECUTION_FAILED", invoke("docs-only", executor="WASM"), "has nothing to run by WASM"),
     ("SOURCE_INVALID", invoke("invalid"), "not WebAssembly"),
 ]
 
@@ -254,12 +253,12 @@ def test_a_refusal_has_its_code_and_says_what_to_do(api: Client, code: str, docu
         ('mutation ($t: JSON!) { invokeSkill(name: "echo", input: {a: $t}) { exitCode } }', "INPUT_INVALID"),
         (
             'mutation ($t: String!) { invokeSkill(name: "echo", input: {}, capabilities: [$t]) { actor } }',
-            "GRANT_REQUIRED",
+            "CAPABILITY_DENIED",
         ),
     ],
 )
 def test_half_a_surrogate_pair_is_refused_and_not_fatal(api: Client, document: str, code: str) -> None:
-    text = b'"read_file(\\udfff)"' if code == "GRANT_REQUIRED" else b'"\\ud800"'
+    text = b'"read_file(\\udfff)"' if code == "CAPABILITY_DENIED" else b'"\\ud800"'
     body = b'{"query": %s, "variables": {"t": %s}}' % (orjson.dumps(document), text)
     (error,) = api.post(body).json()["errors"]
     assert error["extensions"] == {"code": code}

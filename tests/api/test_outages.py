@@ -72,11 +72,11 @@ def test_a_skill_that_is_stopped_is_an_invocation_with_its_limit(server: str, tm
         write_skill(settings.skill_roots[0], "loops", guest=component(guests.LOOPS))
         write_skill(settings.skill_roots[0], "grows", guest=component(guests.GROWS_BY_A_GIBIBYTE))
         with application(settings) as client:
-            for name, exit_code, setting in (
-                ("loops", 124, "CYBEROS_TIME_LIMIT_MS"),
-                ("grows", 137, "CYBEROS_MEMORY_LIMIT_BYTES"),
+            for name, exit_code, limit in (
+                ("loops", 124, "longer than 200 ms"),
+                ("grows", 137, "more than 67108864 bytes"),
             ):
                 invocation = client.data(INVOKE, name=name)["invokeSkill"]
                 assert invocation["exitCode"] == exit_code
                 assert invocation["error"]["code"] == "LIMIT_EXCEEDED"
-                assert setting in invocation["error"]["message"]
+                assert limit in invocation["error"]["message"]

@@ -78,11 +78,38 @@ KEYS = {
 
 # Additions to what is documented; whoever adds one decides so here.
 ADDED = {
-    "Skill": {"path", "revoked", "revokedNote"},
-    "Invocation": {"contentHash", "elapsedUs", "error", "result", "stdout", "stderr"},
+    "Skill": {
+        "path",
+        "revoked",
+        "revokedNote",
+        "executors",
+        "trust",
+        "capabilities",
+        "capabilityChanges",
+        "problems",
+        "prompt",
+    },
+    "Invocation": {
+        "contentHash",
+        "elapsedUs",
+        "error",
+        "result",
+        "stdout",
+        "stderr",
+        "hostCallCount",
+        "hostCalls",
+    },
     "CapabilityGrant": set(),
-    "Query": {"_entities", "_service"},
-    "Mutation": {"reinstateSkill"},
+    "Query": {"_entities", "_service", "availableSkills", "capabilityRequests", "skillProblems"},
+    "Mutation": {
+        "activateSkills",
+        "answerCapabilityRequest",
+        "grantAllCapabilities",
+        "reinstateSkill",
+        "revokeCapability",
+        "setSkillLimits",
+        "setSkillTrust",
+    },
 }
 
 SCHEMA = build_schema(introspection=True)
@@ -125,7 +152,11 @@ def test_additions_are_deliberate() -> None:
     others = {
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
-    assert others - {"Boolean", "String", "Int", "ID", "Float"} == {"InvocationError"}
+    assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
+        "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
+        "HostCall", "InvocationError", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
+        "TrustTier",
+    }  # fmt: skip
     assert BUILT.subscription_type is None
 
 

@@ -15,6 +15,7 @@ from subgraph.audit import (
     EntryRefused,
     ErrorNote,
     FinishedInvocation,
+    HostCallNote,
     RefusedInvocation,
     RevokedSkill,
     canonical,
@@ -97,6 +98,8 @@ def test_a_finished_invocation_is_written_with_every_field() -> None:
         output_sha256=None,
         limits_hit=("memory",),
         error=ErrorNote(code="LIMIT_EXCEEDED", message="too large"),
+        host_calls=(HostCallNote(function="read_file", target="a.txt", outcome="ok", elapsed_us=80),),
+        host_call_count=30,
     )
     assert orjson.loads(entry.encode()) == {
         "schema": "cyberos.audit/1",
@@ -118,6 +121,8 @@ def test_a_finished_invocation_is_written_with_every_field() -> None:
         "capabilities": ["fs.read", "log"],
         "limitsHit": ["memory"],
         "memoryBytes": 1_048_576,
+        "hostCalls": [{"function": "read_file", "target": "a.txt", "outcome": "ok", "elapsedUs": 80}],
+        "hostCallCount": 30,
         "error": {"code": "LIMIT_EXCEEDED", "message": "too large"},
     }
 

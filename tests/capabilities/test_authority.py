@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from subgraph.audit import CreatedGrant
-from subgraph.capabilities import Authority, grants
+from subgraph.capabilities import Authority, Grant, Revocation
 from subgraph.errors import StorageUnavailable
 from subgraph.storage import Database
 from tests.support.postgres import empty_database, execute, run, settings_for, until
@@ -20,7 +20,7 @@ OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grants, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr("subgraph.capabilities.authority.POLL_SECONDS", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,27 @@ async def count(dsn: str, table: str) -> Any:
         await connection.close()
 
 
+async def grant(authority: Authority, path: str, capability: str, content_hash: str, actor: str) -> Grant:
+    await authority.grant(path, [capability], content_hash, actor)
+    return authority.grants_of(path)[capability]
+
+
+async def revoke(authority: Authority, path: str, note: str, content_hash: str, actor: str) -> Revocation:
+    await authority.revoke(path, note, content_hash, actor)
+    revocation = authority.revocation_of(path)
+    assert revocation is not None
+    return revocation
+
+
 def test_a_grant_is_known_at_once_and_after_a_restart(shared: str) -> None:
     async def scenario() -> None:
         async with Database(settings_for(shared)) as database:
             async with Authority(database) as authority:
-                grant = await authority.grant("a/restart", "read_file", OLD, "ann")
-                assert authority.grants_of("a/restart") == {"read_file": grant}
+                given = await grant(authority, "a/restart", "read_file", OLD, "ann")
+                assert authority.grants_of("a/restart") == {"read_file": given}
             async with Authority(database) as authority:
-                assert authority.grants_of("a/restart") == {"read_file": grant}
-                assert (grant.content_hash, grant.granted_by) == (OLD, "ann")
+                assert authority.grants_of("a/restart") == {"read_file": given}
+                assert (given.content_hash, given.granted_by) == (OLD, "ann")
                 assert authority.grants_of("a/other") == {}
 
     run(scenario())
@@ -54,9 +66,9 @@ def test_a_grant_is_known_at_once_and_after_a_restart(shared: str) -> None:
 def test_the_newest_grant_of_each_capability_counts(shared: str) -> None:
     async def scenario() -> None:
         async with Database(settings_for(shared)) as database, Authority(database) as authority:
-            await authority.grant("a/newest", "write_file", OLD, "ann")
-            await authority.grant("a/newest", "read_file", OLD, "ann")
-            await authority.grant("a/newest", "read_file", NEW, "bob")
+            await grant(authority, "a/newest", "write_file", OLD, "ann")
+            await grant(authority, "a/newest", "read_file", OLD, "ann")
+            await grant(authority, "a/newest", "read_file", NEW, "bob")
             newest = authority.grants_of("a/newest")
             assert {name: grant.content_hash for name, grant in newest.items()} == {
                 "read_file": NEW,
@@ -75,9 +87,9 @@ def test_another_replica_sees_grants_and_revocations(shared: str) -> None:
             Authority(database) as here,
             Authority(database) as there,
         ):
-            grant = await here.grant("a/replica", "read_file", OLD, "ann")
-            await until(lambda: there.grants_of("a/replica") == {"read_file": grant})
-            revocation = await there.revoke("a/replica", "it leaks", OLD, "bob")
+            given = await grant(here, "a/replica", "read_file", OLD, "ann")
+            await until(lambda: there.grants_of("a/replica") == {"read_file": given})
+            revocation = await revoke(there, "a/replica", "it leaks", OLD, "bob")
             assert there.revocation_of("a/replica") == revocation
             await until(lambda: here.revocation_of("a/replica") == revocation)
             assert (revocation.note, revocation.revoked_by) == ("it leaks", "bob")
@@ -88,8 +100,8 @@ def test_another_replica_sees_grants_and_revocations(shared: str) -> None:
 def test_revoking_again_keeps_the_first_reason(shared: str) -> None:
     async def scenario() -> None:
         async with Database(settings_for(shared)) as database, Authority(database) as authority:
-            first = await authority.revoke("a/twice", "one", OLD, "ann")
-            assert await authority.revoke("a/twice", "two", OLD, "bob") == first
+            first = await revoke(authority, "a/twice", "one", OLD, "ann")
+            assert await revoke(authority, "a/twice", "two", OLD, "bob") == first
 
     run(scenario())
 
@@ -155,8 +167,8 @@ def test_without_its_audit_entry_nothing_is_decided(dsn: str, act: str) -> None:
 def test_a_decision_and_its_entry_are_one(dsn: str) -> None:
     async def scenario() -> None:
         async with Database(settings_for(dsn)) as database, Authority(database) as authority:
-            await authority.grant("a/one", "read_file", OLD, "ann")
-            await authority.revoke("a/one", "note", OLD, "bob")
+            await grant(authority, "a/one", "read_file", OLD, "ann")
+            await revoke(authority, "a/one", "note", OLD, "bob")
             connection = await asyncpg.connect(dsn)
             rows = await connection.fetch("SELECT kind, actor, skill_path FROM audit.entry ORDER BY seq")
             await connection.close()
@@ -169,7 +181,7 @@ def test_a_decision_and_its_entry_are_one(dsn: str) -> None:
 
 
 def test_memory_is_not_trusted_once_the_database_is_silent(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grants, "STALE_SECONDS", 0.3)
+    monkeypatch.setattr("subgraph.capabilities.authority.STALE_SECONDS", 0.3)
 
     class SilentDatabase(Database):
         silent = False
@@ -201,3 +213,98 @@ def test_memory_is_not_trusted_once_the_database_is_silent(dsn: str, monkeypatch
 def test_an_authority_that_was_never_started_knows_nothing(dsn: str) -> None:
     with pytest.raises(StorageUnavailable):
         Authority(Database(settings_for(dsn))).ensure_current()
+
+
+@pytest.mark.parametrize("first_is_no", [True, False])
+def test_of_two_answers_to_a_request_the_first_counts(shared: str, first_is_no: bool) -> None:
+    async def scenario() -> None:
+        path = f"a/answered-{first_is_no}"
+        async with (
+            Database(settings_for(shared)) as database,
+            Authority(database) as authority,
+            Authority(database) as replica,
+        ):
+            request = await authority.request(path, "read_file", OLD, "ann")
+            assert request is not None
+            answers = [authority.deny, replica.approve] if first_is_no else [replica.approve, authority.deny]
+            first, second = [await answer(request, "why", "bob") for answer in answers]
+            assert first is not None
+            assert (second, first.note) == (None, "why")
+            await authority.refresh()
+            assert ("read_file" in authority.grants_of(path)) is not first_is_no
+            assert authority.request_for(path, "read_file", OLD) == first
+
+    run(scenario())
+
+
+def test_requests_of_one_skill_leave_room_for_others(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subgraph.capabilities.authority.REQUESTS_PER_SKILL", 2)
+
+    async def scenario() -> None:
+        async with Database(settings_for(shared)) as database, Authority(database) as authority:
+            made = [
+                await authority.request("a/greedy", f"read_file(a/{number})", OLD, "eve")
+                for number in range(4)
+            ]
+            assert [request is not None for request in made] == [True, True, False, False]
+            assert await authority.request("a/modest", "read_file", OLD, "ann") is not None
+            assert made[0] is not None
+            await authority.deny(made[0], "", "bob")
+            assert await authority.request("a/greedy", "read_file(a/9)", OLD, "eve") is not None
+
+    run(scenario())
+
+
+def test_all_requests_together_are_bounded_whoever_asks_at_once(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subgraph.capabilities.authority.REQUESTS_LIMIT", 3)
+
+    async def scenario() -> None:
+        async with Database(settings_for(dsn)) as database, Authority(database) as authority:
+            asked = (authority.request(f"a/{number}", "read_file", OLD, "eve") for number in range(9))
+            await asyncio.gather(*asked)
+            assert len(authority.requests()) == 3
+
+    run(scenario())
+
+
+def test_a_request_that_is_no_longer_in_memory_is_not_made_again(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with Database(settings_for(shared)) as database, Authority(database) as authority:
+            request = await authority.request("a/forgotten", "read_file", OLD, "ann")
+            assert request is not None
+            denied = await authority.deny(request, "no", "bob")
+            version = authority.version
+            monkeypatch.setattr(authority, "request_for", lambda *_: None)
+            assert await authority.request("a/forgotten", "read_file", OLD, "ann") == denied
+            await authority.refresh()
+            assert authority.version == version, "asking again moved the version"
+
+    run(scenario())
+
+
+def test_polling_goes_on_whatever_went_wrong(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subgraph.capabilities.authority.STALE_SECONDS", 0.3)
+
+    class BrokenDatabase(Database):
+        broken = False
+
+        async def fetchval(self, name: str, *args: object) -> Any:
+            if self.broken:
+                raise RuntimeError("nobody expected this")
+            return await super().fetchval(name, *args)
+
+    async def scenario() -> None:
+        async with BrokenDatabase(settings_for(dsn)) as database, Authority(database) as authority:
+            database.broken = True
+            await asyncio.sleep(0.5)
+            with pytest.raises(StorageUnavailable):
+                authority.ensure_current()
+            database.broken = False
+            await asyncio.sleep(0.3)
+            authority.ensure_current()
+
+    run(scenario())

@@ -57,7 +57,7 @@ class Desk:
 
     def grant(self, capability: str, content_hash: str | None = None) -> None:
         self.loop.run(
-            self.authority.grant(self.path, capability, content_hash or self.skill.content_hash, "ann")
+            self.authority.grant(self.path, [capability], content_hash or self.skill.content_hash, "ann")
         )
 
     def check(self, *requested: str) -> None:
@@ -92,10 +92,10 @@ def test_what_nobody_granted_is_required_and_the_mutation_is_told(desk: Desk) ->
 
 
 def test_the_mutation_that_is_told_is_valid_whatever_the_pattern(desk: Desk) -> None:
-    desk.write(tools="""'read_file(a"b\\c)'""")
+    desk.write(tools="""'read_file(a"b)'""")
     with pytest.raises(GrantRequired) as caught:
-        desk.check('read_file(a"b\\c)')
-    assert r'capability: "read_file(a\"b\\c)")' in caught.value.message
+        desk.check('read_file(a"b)')
+    assert r'capability: "read_file(a\"b)")' in caught.value.message
 
 
 def test_what_was_granted_passes(desk: Desk) -> None:
@@ -108,13 +108,13 @@ def test_what_was_granted_passes(desk: Desk) -> None:
 
 def test_a_grant_without_a_pattern_covers_patterns(desk: Desk) -> None:
     desk.grant("read_file")
-    desk.check("read_file(/data/x)")
+    desk.check("read_file(data/x)")
 
 
 def test_a_grant_with_a_pattern_covers_that_pattern_alone(desk: Desk) -> None:
-    desk.grant("read_file(/data/x)")
-    desk.check("read_file(/data/x)")
-    for wider in ("read_file", "read_file(/data/y)"):
+    desk.grant("read_file(data/x)")
+    desk.check("read_file(data/x)")
+    for wider in ("read_file", "read_file(data/y)"):
         with pytest.raises(GrantRequired):
             desk.check(wider)
 
@@ -188,6 +188,30 @@ def test_refusals_come_in_their_order(desk: Desk) -> None:
 
 def test_only_declared_capabilities_may_be_granted(desk: Desk) -> None:
     desk.broker.check_declared(desk.skill, READ)
-    desk.broker.check_declared(desk.skill, Capability("read_file", "/x"))
+    desk.broker.check_declared(desk.skill, Capability("read_file", "x"))
     with pytest.raises(CapabilityDenied):
         desk.broker.check_declared(desk.skill, Capability("get_secret"))
+
+
+def test_a_private_host_is_lost_with_the_grant_that_names_it(desk: Desk) -> None:
+    named, address = "fetch_url(http://tax.internal:8080/*)", "http://tax.internal:8080/codes"
+    desk.write(tools=f"fetch_url {named}")
+    desk.grant("fetch_url")
+    desk.grant(named)
+    held = list(map(parse_capability, ("fetch_url", named)))
+    assert desk.broker.permits_private(desk.skill, held, address)
+    assert not desk.broker.permits_private(desk.skill, held[:1], address)
+    desk.loop.run(desk.authority.revoke_capability(desk.path, named, "bob"))
+    assert desk.broker.permits(desk.skill, held, "fetch_url", address)
+    assert not desk.broker.permits_private(desk.skill, held, address)
+
+
+def test_a_grant_that_this_version_does_not_know_allows_nothing_and_hinders_nothing(desk: Desk) -> None:
+    for unknown in ("read_file(../a)", "dial(555)", "("):
+        desk.grant(unknown)
+    desk.write(body="changed")
+    desk.grant("read_file(a)")
+    assert desk.broker.check(desk.skill, None) == (parse_capability("read_file(a)"),)
+    assert desk.broker.stale(desk.skill) == []
+    assert desk.broker.changes(desk.skill).removed == ()
+    assert desk.broker.grant_that_covers(desk.skill, READ) is None

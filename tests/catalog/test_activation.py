@@ -186,8 +186,8 @@ def test_a_skill_that_became_invalid_says_why(tmp_path: Path) -> None:
         directory = write_skill(tmp_path, "one")
         found = await catalogue(tmp_path)
         manifest = directory / "SKILL.md"
-        manifest.write_text("---\nname: two\ndescription: d\n---\n")
-        with pytest.raises(SourceInvalid, match="name: 'two' differs from the directory"):
+        manifest.write_text("---\nname: one\n---\n")
+        with pytest.raises(SourceInvalid, match=r"one: SKILL\.md: description: missing or empty"):
             await found.activate("one")
         manifest.unlink()
         with pytest.raises(SourceInvalid, match=r"has no SKILL\.md"):
@@ -242,7 +242,86 @@ def test_a_skill_that_was_removed_is_no_longer_listed(tmp_path: Path) -> None:
         await catalog.scan()
         (directory / "SKILL.md").unlink()
         assert [header.name for header in await catalog.current_headers()] == ["two"]
-        with pytest.raises(SourceInvalid, match="one: "):
+        with pytest.raises(SkillNotFound):
             await catalog.activate("one")
+
+    run(scenario())
+
+
+def test_the_skill_that_was_not_asked_for_longest_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activation, "ACTIVE_LIMIT", 2)
+
+    async def scenario() -> None:
+        for name in ("one", "two", "three"):
+            write_skill(tmp_path, name)
+        found = await catalogue(tmp_path)
+        one, two = await settled(found, "one"), await settled(found, "two")
+        assert await found.activate("one") is one  # now `two` was not asked for longest
+        await settled(found, "three")
+        assert len(found._active) == 2
+        assert await found.activate("one") is one
+        assert await found.activate("two") is not two
+
+    run(scenario())
+
+
+def test_what_a_person_approves_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        write_skill(tmp_path, "one")
+        found = await catalogue(tmp_path)
+        before = await settled(found, "one")
+        reads = Reads(monkeypatch)
+        after = await found.activate("one", anew=True)
+        assert (after is not before, reads.count) == (True, 1)
+        assert after.content_hash == before.content_hash
+
+    run(scenario())
+
+
+def test_a_skill_md_has_a_limit(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        write_skill(tmp_path, "one", body="x" * activation.MANIFEST_BYTES_LIMIT)
+        with pytest.raises(SourceInvalid, match=r"one: SKILL\.md: over 1048576 bytes"):
+            await (await catalogue(tmp_path)).activate("one")
+
+    run(scenario())
+
+
+def references(root: Path, files: dict[str, bytes]) -> activation.References:
+    async def scenario() -> activation.References:
+        write_skill(root, "one", files={f"references/{name}": data for name, data in files.items()})
+        return (await (await catalogue(root)).activate("one")).references()
+
+    return run(scenario())
+
+
+def test_references_are_the_text_files_below_their_directory(tmp_path: Path) -> None:
+    write_skill(tmp_path, "one", files={"references.md": b"no", "assets/a.md": b"no"})
+    found = references(tmp_path, {"b.md": "Tiếng Việt".encode(), "a/deep.md": b"deep", "bad.bin": b"\xff"})
+    assert found == {"references/a/deep.md": "deep", "references/b.md": "Tiếng Việt"}
+    assert list(found) == sorted(found)
+    assert found.notes == ["references/bad.bin: left out: not UTF-8"]
+
+
+def test_references_have_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activation, "REFERENCES_LIMIT", 2)
+    monkeypatch.setattr(activation, "REFERENCES_BYTES_LIMIT", 10)
+    found = references(tmp_path, {"a": b"12345", "b": b"123456", "c": b"12345", "d": b""})
+    assert list(found) == ["references/a", "references/c"]
+    assert found.notes == [
+        "references/b: left out: references over 10 bytes",
+        "references/d: left out: more than 2 references",
+    ]
+
+
+def test_a_reference_that_changed_is_not_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        directory = write_skill(tmp_path, "one", files={"references/a.md": b"old"})
+        skill = await (await catalogue(tmp_path)).activate("one")
+        (directory / "references" / "a.md").write_bytes(b"new")
+        with pytest.raises(SourceInvalid, match=r"references/a\.md changed"):
+            skill.references()
 
     run(scenario())

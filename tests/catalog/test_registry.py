@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from subgraph.catalog import InstallSource, SkillRoot, registry
+from subgraph.catalog import InstallSource, Level, SkillRoot, discovery, registry
 from subgraph.catalog.registry import Registry
 from subgraph.errors import SkillAmbiguous, SkillNotFound
 from tests.support.skills import write_skill
@@ -93,12 +93,23 @@ def test_a_broken_skill_is_left_out_and_logged(tmp_path: Path, caplog: pytest.Lo
     write_skill(tmp_path, "good")
     (tmp_path / "no-front-matter").mkdir()
     (tmp_path / "no-front-matter" / "SKILL.md").write_text("# Hello\n")
-    write_skill(tmp_path, "renamed").rename(tmp_path / "other-name")
     (tmp_path / "dir" / "SKILL.md").mkdir(parents=True)
     with caplog.at_level(logging.WARNING):
         assert paths(scanned(tmp_path)) == ["good"]
     assert "'no-front-matter' is left out: SKILL.md: line 1" in caplog.text
-    assert "'other-name' is left out: SKILL.md: name: 'renamed' differs" in caplog.text
+    assert "'dir' is left out: SKILL.md: it is no file" in caplog.text
+
+
+def test_a_skill_goes_by_the_name_of_its_directory(tmp_path: Path) -> None:
+    write_skill(tmp_path, "renamed").rename(tmp_path / "other-name")
+    found = scanned(tmp_path)
+    assert found.get("other-name").name == "other-name"
+    (problem,) = found.problems()
+    assert (problem.path, problem.level, problem.field, problem.line) == (
+        "other-name", Level.WARNING, "name", 2
+    )  # fmt: skip
+    with pytest.raises(SkillNotFound):
+        found.get("renamed")
 
 
 def test_a_pipe_or_a_link_in_place_of_skill_md_is_left_out(tmp_path: Path) -> None:
@@ -144,7 +155,7 @@ def test_depth_has_a_limit(tmp_path: Path) -> None:
 def test_number_of_skills_has_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(registry, "SKILLS_LIMIT", 2)
+    monkeypatch.setattr(discovery, "SKILLS_LIMIT", 2)
     for name in "abc":
         write_skill(tmp_path, name)
     assert paths(scanned(tmp_path)) == ["a", "b"]
@@ -165,7 +176,7 @@ def test_a_root_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_scanning_again_sees_what_is_new_and_what_is_gone(tmp_path: Path) -> None:
     write_skill(tmp_path, "one")
     found = scanned(tmp_path)
-    write_skill(tmp_path, "one").rename(tmp_path / "gone")
+    (tmp_path / "one" / "SKILL.md").rename(tmp_path / "gone")
     write_skill(tmp_path, "two")
     found.scan()
     assert paths(found) == ["two"]
@@ -182,3 +193,81 @@ def test_directories_that_were_named_by_mistake_are_said(
         Registry([SkillRoot(tmp_path / name, InstallSource.LOCAL, trusted=True)]).scan()
     said = [record.getMessage().removeprefix(f"{tmp_path}/").split(":")[0] for record in caplog.records]
     assert said == ["nowhere is no directory", "mine/one is itself a skill", "empty holds no skill"]
+
+
+def test_a_skill_with_faults_is_loaded_and_each_fault_is_a_problem(tmp_path: Path) -> None:
+    write_skill(tmp_path, "good")
+    write_skill(tmp_path, "lenient", fields="author: me\nmetadata: {tags: [a]}")
+    write_skill(tmp_path, "broken", fields="name: again")
+    found = scanned(tmp_path)
+    assert paths(found) == ["good", "lenient"]
+    assert [(p.path, p.level, p.field, p.line) for p in found.problems()] == [
+        ("broken", Level.ERROR, "name", 4),
+        ("lenient", Level.WARNING, "author", 4),
+        ("lenient", Level.WARNING, "metadata.tags", 5),
+    ]
+
+
+def test_problems_go_when_they_are_mended(tmp_path: Path) -> None:
+    directory = write_skill(tmp_path, "one", fields="author: me")
+    found = scanned(tmp_path)
+    generation = found.generation
+    assert len(found.problems()) == 1
+    (directory / "SKILL.md").write_text("---\nname: one\ndescription: What one does.\n---\n")
+    found.scan()
+    assert found.problems() == []
+    assert found.generation > generation
+
+
+def test_a_skill_that_became_invalid_stays_with_its_problem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = write_skill(tmp_path, "one")
+    found = scanned(tmp_path)
+    (directory / "SKILL.md").write_text("broken")
+    for _ in range(3):
+        found.scan()
+        assert found.get("one").description == "What one does."
+        (problem,) = found.problems()
+        assert (problem.path, problem.level, problem.line) == ("one", Level.ERROR, 1)
+    assert caplog.text.count("'one' is no longer valid") == 1
+
+
+def test_problems_of_skills_that_are_left_out_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PROBLEMS_LIMIT", 3)
+    for number in range(5):
+        (tmp_path / f"s{number}").mkdir()
+        (tmp_path / f"s{number}" / "SKILL.md").write_text("broken")
+    assert len(scanned(tmp_path).problems()) == 3
+
+
+def test_a_log_line_holds_nothing_that_a_skill_made_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_skill(tmp_path, "one", fields='"\\e[2J\\nroot: fine": 1\n"\\e[2J\\nroot: fine": 2')
+    write_skill(tmp_path, "two\nroot: fine/x")
+    assert len(scanned(tmp_path)) == 0
+    assert len(caplog.records) == 2
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_scanning_without_a_change_changes_nothing(tmp_path: Path) -> None:
+    write_skill(tmp_path, "one")
+    found = scanned(tmp_path)
+    generation, header = found.generation, found.get("one")
+    found.scan()
+    found.scan()
+    assert found.generation == generation
+    assert found.get("one") == header
+
+
+def test_a_root_that_may_not_be_looked_at_holds_no_skill(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unheard_of = tmp_path / ("x" * 300)  # longer than a name can be: not absent to the kernel, an error
+    registry = Registry([SkillRoot(unheard_of, InstallSource.LOCAL, trusted=True)])
+    registry.scan()
+    assert list(registry) == []
+    assert "is no directory: no skill is found there" in caplog.text

@@ -10,12 +10,13 @@ from functools import cache
 
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
+from subgraph.execution.engine import EngineProfile
 from subgraph.execution.limits import Limits
 from subgraph.execution.pool import WorkerPool
 from tests.support import guests
 from tests.support.postgres import run
 
-BRIEFLY = guests.sleeps(0.1)
+BRIEFLY = guests.sleeps(0.05)
 
 LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.MIB)
 
@@ -23,7 +24,7 @@ LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.
 @cache
 def compiled(text: str) -> bytes:
     """Compile a guest, as the service does it. Call it outside an event loop."""
-    return run(Compiler(landlock=landlock_available()).compile(guests.binary(text)))
+    return run(Compiler(landlock=landlock_available()).compile(guests.binary(text), EngineProfile.OPEN))
 
 
 @asynccontextmanager
@@ -33,15 +34,15 @@ async def open_pool(
     """Open a pool whose workers have these components and are all ready."""
     async with WorkerPool(size, queue_limit=queue_limit, landlock=landlock_available()) as pool:
         for key, code in machine_code.items():
-            await pool.load(key, code)
+            await pool.load(key, EngineProfile.OPEN, code)
         await until(lambda: settled(pool))
         yield pool
 
 
 def settled(pool: WorkerPool) -> bool:
-    """Whether the pool has its size, every worker is free and has every component."""
-    return len(pool._idle) == pool.ready == pool._size and all(
-        worker.generation == pool._generation for worker in pool._idle
+    """Whether the pool has its size at least, every worker is free and has every component."""
+    return len(pool._lanes.idle()) == pool.ready >= pool._size and all(
+        worker.generation == pool._generation for worker in pool._lanes.idle()
     )
 
 
@@ -99,14 +100,19 @@ def links(pid: int) -> dict[int, str]:
     return {int(name): os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}  # noqa: PTH115
 
 
+def waiting(pool: WorkerPool) -> int:
+    """How many calls are queued."""
+    return len(pool._lanes._front.waiting) + len(pool._lanes._back.waiting)
+
+
 async def waits(pool: WorkerPool, count: int) -> None:
     """Wait until so many calls are queued."""
-    await until(lambda: len(pool._waiting) == count)
+    await until(lambda: waiting(pool) == count)
 
 
 async def busy(pool: WorkerPool) -> None:
     """Wait until every worker has a call."""
-    await until(lambda: pool.ready == pool._size and not pool._idle)
+    await until(lambda: pool.ready == pool._size and not pool._lanes.idle())
 
 
 async def answers(pool: WorkerPool, text: str = "{}") -> bool:

@@ -11,7 +11,7 @@ from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.execution import compilation
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
-from subgraph.execution.engine import machine_code_key
+from subgraph.execution.engine import EngineProfile, machine_code_key
 from tests.execution.pools import children, compiled, is_dead, process_file, until
 from tests.security.altered import replace_interpreter
 from tests.support import guests
@@ -26,9 +26,8 @@ def compile_(component: bytes, *, landlock: bool | None = None) -> bytes:
     async def scenario() -> bytes:
         before = children(os.getpid())
         try:
-            return await Compiler(landlock=landlock_available() if landlock is None else landlock).compile(
-                component
-            )
+            compiler = Compiler(landlock=landlock_available() if landlock is None else landlock)
+            return await compiler.compile(component, EngineProfile.OPEN)
         finally:
             await until(lambda: children(os.getpid()) == before)
 
@@ -52,10 +51,21 @@ def test_a_component_compiles_on_a_kernel_without_landlock() -> None:
         (guests.GARBAGE, "not a WebAssembly component"),
         (guests.binary(guests.ECHO)[:-10], "not a WebAssembly component"),
         (guests.binary(guests.IMPORTS_A_HOST), "does not offer: cyberos:elsewhere/host@0.1.0"),
+        (guests.binary(guests.IMPORTS_AN_UNKNOWN_WASI), "does not offer: wasi:nothing/nothing@0.2.0"),
         (guests.binary(guests.EXPORTS_ANOTHER_RUN), "does not export `run: func"),
         (guests.binary(guests.EXPORTS_NO_RUN), "does not export `run: func"),
     ],
-    ids=["empty", "script", "core module", "garbage", "cut", "unknown import", "other run", "no run"],
+    ids=[
+        "empty",
+        "script",
+        "core module",
+        "garbage",
+        "cut",
+        "unknown import",
+        "unknown WASI",
+        "other run",
+        "no run",
+    ],
 )
 def test_bytes_that_are_no_skill_are_refused_with_the_reason(component: bytes, reason: str) -> None:
     with pytest.raises(SourceInvalid, match=reason):
@@ -92,15 +102,15 @@ def test_a_cancelled_compilation_leaves_no_process_and_no_lock(
     async def scenario() -> None:
         before = children(os.getpid())
         compiler = Compiler(landlock=landlock_available())
-        first = asyncio.create_task(compiler.compile(guests.binary(guests.ECHO)))
-        second = asyncio.create_task(compiler.compile(guests.binary(guests.ECHO)))
+        first = asyncio.create_task(compiler.compile(guests.binary(guests.ECHO), EngineProfile.OPEN))
+        second = asyncio.create_task(compiler.compile(guests.binary(guests.ECHO), EngineProfile.OPEN))
         await until(lambda: len(children(os.getpid())) == len(before) + 1)
         second.cancel()
         first.cancel()
         await asyncio.wait([first, second])
         assert children(os.getpid()) == before
         monkeypatch.undo()
-        assert await compiler.compile(guests.binary(guests.ECHO))
+        assert await compiler.compile(guests.binary(guests.ECHO), EngineProfile.OPEN)
 
     run(scenario())
 
@@ -109,7 +119,7 @@ def test_a_compiler_is_killed_while_it_reads() -> None:
     async def scenario() -> None:
         before = set(children(os.getpid()))
         compiling = asyncio.create_task(
-            Compiler(landlock=landlock_available()).compile(guests.binary(guests.ECHO))
+            Compiler(landlock=landlock_available()).compile(guests.binary(guests.ECHO), EngineProfile.OPEN)
         )
         await until(lambda: set(children(os.getpid())) > before)
         (compiler,) = set(children(os.getpid())) - before
@@ -131,8 +141,8 @@ def test_a_compiler_does_not_see_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_key_of_machine_code_follows_from_the_component() -> None:
-    assert machine_code_key("a" * 64) == machine_code_key("a" * 64)
-    assert machine_code_key("a" * 64) != machine_code_key("b" * 64)
+    assert machine_code_key("a" * 64, EngineProfile.OPEN) == machine_code_key("a" * 64, EngineProfile.OPEN)
+    assert machine_code_key("a" * 64, EngineProfile.OPEN) != machine_code_key("b" * 64, EngineProfile.OPEN)
 
 
 def test_a_small_component_cannot_become_large_machine_code() -> None:

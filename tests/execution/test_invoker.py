@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from subgraph.errors import (
@@ -23,8 +24,10 @@ from subgraph.errors import (
     StorageUnavailable,
     SubgraphError,
 )
-from subgraph.execution.engine import machine_code_key
+from subgraph.execution.engine import EngineProfile, machine_code_key
+from subgraph.execution.executors import WasmExecutor
 from subgraph.execution.invocation import DEPTH_LIMIT, Executor, Invocation, encode_input, parse_output
+from subgraph.execution.machine_code import MachineCodeCache
 from tests.support import guests
 from tests.support.postgres import empty_database, execute, until
 from tests.support.skills import (
@@ -129,10 +132,10 @@ def test_refusals_are_recorded_once_and_nothing_runs(running: RunningService, na
     running.write(name, tools="read_file list_dir", guest=ECHO)
     denied = refused(running, CapabilityDenied, name, "write_file")
     required = refused(running, GrantRequired, name, "read_file")
-    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    running.run(running.service.oversight.grant(OPERATOR, name, "read_file"))
     running.write(name, tools="read_file list_dir", guest=ECHO, body="changed")
     stale = refused(running, GrantStale, name, "read_file")
-    running.run(running.service.revoke(OPERATOR, name, "enough"))
+    running.run(running.service.oversight.revoke(OPERATOR, name, "enough"))
     revoked = refused(running, SkillRevoked, name)
     entries = [entry for entry in running.entries(name) if entry["kind"].startswith("invocation")]
     assert [entry["kind"] for entry in entries] == ["invocation.refused"] * 4
@@ -144,20 +147,24 @@ def test_refusals_are_recorded_once_and_nothing_runs(running: RunningService, na
 
 def test_what_was_granted_is_part_of_the_record(running: RunningService, name: str) -> None:
     running.write(name, tools="read_file", guest=ECHO)
-    running.run(running.service.grant(OPERATOR, name, "read_file"))
-    answer = invoke(running, name, {}, "read_file(/data/x)")
-    assert answer.capabilities == ("read_file(/data/x)",)
-    assert running.entries(name)[-1]["capabilities"] == ["read_file(/data/x)"]
+    running.run(running.service.oversight.grant(OPERATOR, name, "read_file"))
+    answer = invoke(running, name, {}, "read_file(data/x)")
+    assert answer.capabilities == ("read_file(data/x)",)
+    assert running.entries(name)[-1]["capabilities"] == ["read_file(data/x)"]
 
 
 def test_an_unknown_skill_is_not_found(running: RunningService) -> None:
     assert "'nothing-of-that-name'" in refused(running, SkillNotFound, "nothing-of-that-name").message
 
 
-def test_a_skill_without_a_component_does_not_run(running: RunningService, name: str) -> None:
-    running.write(name)
-    assert "build dist/skill.wasm" in refused(running, ExecutionFailed, name).message
+def test_a_skill_without_a_component_is_not_run_by_one(running: RunningService, name: str) -> None:
+    running.write(name, body="Follow me.")
+    with pytest.raises(ExecutionFailed, match="has nothing to run by WASM"):
+        running.run(running.service.invoke(OPERATOR, name, {}, executor=Executor.WASM))
     assert running.entries(name) == []
+    answer = invoke(running, name)
+    assert answer.executor is Executor.INLINE
+    assert answer.result == {"body": "Follow me.", "references": {}}
 
 
 @pytest.mark.parametrize("guest", [b"", guests.GARBAGE, b"\x7fELF", guests.binary(guests.CORE_MODULE)])
@@ -174,23 +181,23 @@ def test_one_byte_of_any_file_makes_grants_stale(
     running: RunningService, name: str, changed: str, requested: tuple[str, ...]
 ) -> None:
     directory = running.write(name, tools="read_file", guest=ECHO, files={"references/a.md": b"text"})
-    grant = running.run(running.service.grant(OPERATOR, name, "read_file"))
-    assert running.run(running.service.is_valid(grant))
+    grant = running.run(running.service.oversight.grant(OPERATOR, name, "read_file"))
+    assert running.run(running.service.oversight.is_valid(grant))
     assert invoke(running, name, {}, *requested).exit_code == 0
     data = bytearray((directory / changed).read_bytes())
     data[-1] ^= 1
     (directory / changed).write_bytes(data)
-    assert not running.run(running.service.is_valid(grant))
+    assert not running.run(running.service.oversight.is_valid(grant))
     refused(running, GrantStale, name, *requested)
 
 
 def test_the_new_bytes_run_once_they_are_granted(running: RunningService, name: str) -> None:
     running.write(name, tools="read_file", guest=ECHO)
-    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    running.run(running.service.oversight.grant(OPERATOR, name, "read_file"))
     before = invoke(running, name)
     running.write(name, tools="read_file", guest=SAYS_X)
     refused(running, GrantStale, name)
-    running.run(running.service.grant(OPERATOR, name, "read_file"))
+    running.run(running.service.oversight.grant(OPERATOR, name, "read_file"))
     after = invoke(running, name)
     assert (before.stdout, after.stdout) == ('{"a":1}', "x")
     assert before.content_hash != after.content_hash
@@ -219,18 +226,24 @@ def test_a_component_that_changes_under_load_is_never_half_of_each(
         assert hashes[answer.content_hash] == answer.stdout
 
 
+def machine_code_cache(running: RunningService) -> MachineCodeCache:
+    executor = running.service._executors[Executor.WASM]
+    assert isinstance(executor, WasmExecutor)
+    return executor._machine_code
+
+
 class Compilations:
     """Counts compilations of the service's machine code cache."""
 
     def __init__(self, running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        compiler = running.service._invoker._machine_code._compiler
+        compiler = machine_code_cache(running)._compiler
         self._compile = compiler.compile
         monkeypatch.setattr(compiler, "compile", self)
 
-    async def __call__(self, component: bytes) -> bytes:
+    async def __call__(self, component: bytes, profile: EngineProfile) -> bytes:
         self.count += 1
-        return await self._compile(component)
+        return await self._compile(component, profile)
 
 
 def unload(running: RunningService, key: str) -> None:
@@ -243,7 +256,7 @@ def test_machine_code_that_was_tampered_with_is_compiled_again(
 ) -> None:
     running.write(name, guest=ECHO)
     invoke(running, name)
-    key = machine_code_key(hashlib.sha256(ECHO).hexdigest())
+    key = machine_code_key(hashlib.sha256(ECHO).hexdigest(), EngineProfile.OPEN)
     path = running.settings.machine_code_dir / f"{key}.cwasm"
     good = path.read_bytes()
     compilations = Compilations(running, monkeypatch)
@@ -271,13 +284,13 @@ def test_a_cache_that_cannot_be_written_only_costs_time(
     running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setattr(running.service._invoker._machine_code, "_directory", tmp_path / "file" / "aot")
+    monkeypatch.setattr(machine_code_cache(running), "_directory", tmp_path / "file" / "aot")
     running.write(name, guest=component(guests.answers(2)))
     assert invoke(running, name).stdout == "xx"
 
 
 def test_the_key_of_machine_code_names_the_component() -> None:
-    keys = {machine_code_key(hashlib.sha256(data).hexdigest()) for data in (ECHO, SAYS_X)}
+    keys = {machine_code_key(hashlib.sha256(data).hexdigest(), EngineProfile.OPEN) for data in (ECHO, SAYS_X)}
     assert len(keys) == 2
     assert all(len(key) == 64 for key in keys)
 
@@ -296,6 +309,63 @@ def test_a_caller_that_goes_away_is_recorded_all_the_same(running: RunningServic
     running.run(leave())
     (entry,) = running.entries(name)
     assert (entry["kind"], entry["exitCode"]) == ("invocation.finished", 124)
+
+
+def test_a_caller_that_goes_away_while_its_run_is_announced_is_recorded_all_the_same(
+    running: RunningService, name: str
+) -> None:
+    running.write(name, tools="write_file", guest=ECHO)
+    running.run(running.service.oversight.grant(OPERATOR, name, "write_file"))
+
+    async def leave() -> None:
+        runs = running.service._invoker._running
+        connection = await asyncpg.connect(dsn(running), timeout=5)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT FROM audit.log_head FOR UPDATE")  # no entry is durable
+                call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
+                await until(lambda: bool(runs), 10)
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+        finally:
+            await connection.close()
+        await until(lambda: not runs, 10)
+
+    running.run(leave())
+    kinds = [entry["kind"] for entry in running.entries(name)]
+    assert kinds == ["grant.created", "invocation.started", "invocation.finished"]
+
+
+def test_a_revocation_that_comes_while_a_run_is_recorded_takes_no_answer_away(
+    running: RunningService, name: str
+) -> None:
+    running.write(name, guest=ECHO)
+    invoke(running, name)
+
+    async def revoked_meanwhile() -> Invocation:
+        runs = running.service._invoker._running
+        connection = await asyncpg.connect(dsn(running), timeout=5)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT FROM audit.log_head FOR UPDATE")  # no entry is durable
+                call = asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 2}))
+                await until(lambda: any(each.ended for each in runs.values()), 10)
+                await execute(
+                    dsn(running),
+                    f"INSERT INTO skill_revocation VALUES ('{name}', 'late', 'bob', now())",  # noqa: S608
+                    "UPDATE cache_version SET version = version + 1 WHERE scope = 'authority'",
+                )
+                authority = running.service._authority
+                await until(lambda: authority.revocation_of(name) is not None, 10)
+        finally:
+            await connection.close()
+        return await call
+
+    answer = running.run(revoked_meanwhile())
+    assert (answer.exit_code, answer.result) == (0, {"a": 2})
+    assert [entry["exitCode"] for entry in running.entries(name)] == [0, 0]
+    refused(running, SkillRevoked, name)
 
 
 def test_untrusted_skills_need_a_kernel_that_confines_them(

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from subgraph.errors import Overloaded
-from subgraph.execution import pool as pool_module
+from subgraph.execution import turns
 from subgraph.execution.confinement import landlock_available
+from subgraph.execution.engine import EngineProfile
 from subgraph.execution.pool import WorkerPool
 from tests.execution.pools import (
     BRIEFLY,
@@ -20,6 +21,7 @@ from tests.execution.pools import (
     open_pool,
     settled,
     until,
+    waiting,
     waits,
     worker_pids,
 )
@@ -45,7 +47,7 @@ def test_calls_before_the_first_worker_is_ready_wait_for_it() -> None:
 
     async def scenario() -> None:
         async with WorkerPool(1, queue_limit=8, landlock=landlock_available()) as pool:
-            await pool.load("echo", code)
+            await pool.load("echo", EngineProfile.OPEN, code)
             assert await answers(pool)
 
     run(scenario())
@@ -105,7 +107,7 @@ def test_a_call_over_the_bound_of_the_queue_is_refused_at_once() -> None:
 
 
 def test_a_call_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "QUEUE_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "QUEUE_WAIT_SECONDS", 0.05)
     code = {"echo": compiled(guests.ECHO), "sleep": compiled(guests.sleeps(0.3))}
 
     async def scenario() -> None:
@@ -114,7 +116,7 @@ def test_a_call_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
             await busy(pool)
             with pytest.raises(Overloaded, match="no worker became free"):
                 await pool.call("echo", "{}", LIMITS)
-            assert not pool._waiting
+            assert not waiting(pool)
             assert (await running).exit_code == 0
             assert await answers(pool)
 
@@ -133,7 +135,7 @@ def test_a_caller_that_leaves_the_queue_takes_no_worker_with_it() -> None:
             for caller in queued[::2]:
                 caller.cancel()
             await asyncio.wait(queued[::2])
-            assert len(pool._waiting) == 3
+            assert waiting(pool) == 3
             assert (await running).exit_code == 0
             assert all(await asyncio.gather(*queued[1::2]))
             assert settled(pool)
@@ -147,7 +149,7 @@ def test_a_caller_that_leaves_as_its_turn_comes_hands_the_worker_on() -> None:
     async def scenario() -> None:
         async with open_pool({"echo": code}) as pool:
             (pid,) = worker_pids(pool)
-            worker = await pool._acquire()
+            worker = await pool._acquire("echo")
             leaving = asyncio.create_task(answers(pool, "leaving"))
             staying = asyncio.create_task(answers(pool, "staying"))
             await waits(pool, 2)
@@ -158,7 +160,7 @@ def test_a_caller_that_leaves_as_its_turn_comes_hands_the_worker_on() -> None:
             assert settled(pool)
             assert worker_pids(pool) == [pid]
 
-            worker = await pool._acquire()
+            worker = await pool._acquire("echo")
             leaving = asyncio.create_task(answers(pool, "leaving"))
             await waits(pool, 1)
             pool._release(worker)

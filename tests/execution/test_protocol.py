@@ -65,7 +65,10 @@ def test_a_message_comes_back_as_it_was(message: object) -> None:
     assert decode(frame[HEADER.size :]) == message
 
 
-@given(st.builds(Call, text, text, number, number, number))
+directories = st.lists(st.tuples(text, text, st.booleans()).map(list))
+
+
+@given(st.builds(Call, text, text, number, number, number, st.none() | number, directories))
 def test_a_call_comes_back_as_it_was(call: Call) -> None:
     assert Call(*decode(body_of(call))) == call
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -48,7 +49,7 @@ def main() -> None:
     alteration, *command = sys.argv[1:]
     (start,) = (i for i, word in enumerate(command) if word.startswith("subgraph.execution."))
     module, *arguments = command[start:]
-    from subgraph.execution import engine
+    from subgraph.execution import engine, script_worker
     from subgraph.execution.confinement import attempts, landlock, seccomp
     from subgraph.execution.protocol import Call, Reply
     from tests.security import acts
@@ -60,15 +61,18 @@ def main() -> None:
             facts = {"pid": os.getpid(), "outcome": acts.outcome(call.input)}
             return Reply(0, json.dumps(facts), None, None, None, 0, 0, "", "")
 
-    def nothing(**_: bool) -> None:
+    def nothing(**_: object) -> None:
         return None
 
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise OSError(1, "no")
 
     def stall(_: bytes) -> bytes:
         time.sleep(60)
         return b""
+
+    def leave_alone(connection: socket.socket, *_: object) -> socket.socket:
+        return connection
 
     with ExitStack() as changes:
         match alteration:
@@ -80,6 +84,8 @@ def main() -> None:
                 changes.enter_context(patch.object(seccomp, "install", nothing))
             case "landlock-fails":
                 changes.enter_context(patch.object(landlock, "deny_everything", fail))
+            case "unconfined-scripts":
+                changes.enter_context(patch.object(script_worker, "_confine", leave_alone))
             case "stalling":
                 changes.enter_context(patch.object(engine, "compile_component", stall))
             case _:

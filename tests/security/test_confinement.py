@@ -168,7 +168,7 @@ def test_a_thread_that_cannot_be_filtered_is_noticed() -> None:
 def harmless(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nothing here confines the test's own process."""
 
-    def nothing(**_: bool) -> None:
+    def nothing(*_: object, **__: object) -> None:
         return None
 
     monkeypatch.setattr("subgraph.execution.confinement.no_new_privileges", nothing)
@@ -193,7 +193,7 @@ def test_an_attempt_that_succeeds_is_named(harmless: pytest.MonkeyPatch) -> None
 
 
 def test_a_layer_that_the_kernel_refuses_is_an_error(harmless: pytest.MonkeyPatch) -> None:
-    def refuse(**_: bool) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(1, "no")
 
     harmless.setattr(seccomp, "install", refuse)

@@ -16,6 +16,7 @@ from subgraph.errors import ExecutionFailed
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.confinement.attempts import ATTEMPTS
+from subgraph.execution.engine import EngineProfile
 from subgraph.execution.pool import WorkerPool
 from tests.execution.pools import (
     LIMITS,
@@ -75,7 +76,7 @@ def test_an_unconfined_worker_or_compiler_refuses_work(
 
     async def scenario() -> None:
         async with WorkerPool(2, queue_limit=8, landlock=landlock_available()) as pool:
-            await pool.load("echo", code)
+            await pool.load("echo", EngineProfile.OPEN, code)
             for _ in range(3):
                 with pytest.raises(ExecutionFailed, match=reason):
                     await pool.call("echo", "{}", LIMITS)
@@ -83,7 +84,9 @@ def test_an_unconfined_worker_or_compiler_refuses_work(
             assert pool.failure is not None
             assert reason in pool.failure.message
         with pytest.raises(ExecutionFailed, match=reason):
-            await Compiler(landlock=landlock_available()).compile(guests.binary(guests.ECHO))
+            await Compiler(landlock=landlock_available()).compile(
+                guests.binary(guests.ECHO), EngineProfile.OPEN
+            )
 
     run(scenario())
 
@@ -171,7 +174,7 @@ def test_workers_die_with_their_zygote_and_both_with_the_pool() -> None:
             assert len(workers) == 3
             os.kill(first, signal.SIGKILL)
             await until(lambda: all(map(is_dead, [first, *workers])))
-            await until(lambda: len(pool._idle) == 3)
+            await until(lambda: len(pool._lanes.idle()) == 3)
             second, workers = zygote_pid(pool), worker_pids(pool)
         await until(lambda: all(map(is_dead, [second, *workers])))
 
@@ -184,7 +187,7 @@ from subgraph.execution.confinement import landlock_available
 from subgraph.execution.pool import WorkerPool
 async def main():
     async with WorkerPool(2, queue_limit=1, landlock=landlock_available()) as pool:
-        while len(pool._idle) < 2:
+        while len(pool._lanes.idle()) < 2:
             await asyncio.sleep(0.01)
         print("ready", flush=True)
         await asyncio.sleep(60)
@@ -208,8 +211,9 @@ def test_nothing_is_left_when_the_service_is_killed() -> None:
 COMPILING = """
 import asyncio, sys
 from subgraph.execution.compilation import Compiler
+from subgraph.execution.engine import EngineProfile
 sys.executable = sys.argv[1]
-asyncio.run(Compiler(landlock=False).compile(b"component"))
+asyncio.run(Compiler(landlock=False).compile(b"component", EngineProfile.OPEN))
 """
 
 

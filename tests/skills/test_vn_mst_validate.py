@@ -6,7 +6,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stdnum.vn import mst as oracle
 
+from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.script_pool import Script
+from tests.execution.scripts import LIMITS, Scripts, scripts
 from tests.support.toolchain import ROOT, Answer, Guest
 
 FIXTURES = {
@@ -269,6 +272,54 @@ class TestParity:
     )
     def test_at_the_bounds(self, both: Both, text: str, refused: bool) -> None:
         assert ("has more than 4096 characters" in both(text).text) is refused
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
+    with scripts(tmp_path_factory.mktemp("unused")) as opened:
+        yield opened
+
+
+@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+class TestConfinedScript:
+    """The script as the service runs it, beside the component."""
+
+    @pytest.fixture(params=["isolated", "shared"])
+    def mode(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def confined(self, executor: Scripts, guest: Guest, skill_directory: Path, mode: str) -> Both:
+        """Ask the script in a worker and the component, which must agree to the byte."""
+        entry = skill_directory / "scripts" / "validate_mst.py"
+        script = Script("hash", entry, skill_directory, shared=mode == "shared")
+
+        def ask(text: str) -> Answer:
+            reply = executor.loop.run(executor.pool.run(script, text, LIMITS, NOTHING))
+            assert reply.exit_code in {0, 1}, reply
+            answer = Answer(ok=reply.exit_code == 0, text=reply.output or reply.error or "")
+            assert answer == guest.call(text)
+            return answer
+
+        return ask
+
+    @pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+    def test_gives_the_expected_bytes(self, confined: Both, fixture: dict[str, Any]) -> None:
+        text = fixture["input_text"] if "input_text" in fixture else compact(fixture["input"])
+        if "error" in fixture:
+            assert confined(text) == Answer(ok=False, text=fixture["error"])
+        else:
+            assert confined(text) == Answer(ok=True, text=compact(fixture["output"]))
+
+    @settings(property_test, max_examples=60)
+    @given(text=st.text(st.characters(codec="utf-8")) | JSON_PIECES)
+    def test_agrees_on_any_text(self, confined: Both, text: str) -> None:
+        confined(text)
+
+    @settings(property_test, max_examples=60)
+    @given(mst=NOISY_DIGITS | NEAR_CODES, strict=st.booleans())
+    def test_agrees_on_codes_and_near_misses(self, confined: Both, mst: str, strict: bool) -> None:
+        assert confined(request(mst, strict=strict)).ok
 
 
 def test_component_imports_nothing(guest: Guest) -> None:

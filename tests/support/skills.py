@@ -124,14 +124,15 @@ class RunningService(Loop):
     def entries(self, skill: str | None = None) -> list[dict[str, Any]]:
         """The ledger's entries in order, all of them or those of one skill."""
         assert self.settings.database_url is not None
-        found = self.run(_entries(self.settings.database_url.get_secret_value()))
-        return [entry for entry in found if skill in (None, entry["skill"])]
+        return self.run(_entries(self.settings.database_url.get_secret_value(), skill))
 
 
-async def _entries(dsn: str) -> list[dict[str, Any]]:
+async def _entries(dsn: str, skill: str | None) -> list[dict[str, Any]]:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        rows = await connection.fetch("SELECT entry FROM audit.entry ORDER BY seq")
+        rows = await connection.fetch(
+            "SELECT entry FROM audit.entry WHERE $1::text IS NULL OR skill_path = $1 ORDER BY seq", skill
+        )
     finally:
         await connection.close()
     return [orjson.loads(row["entry"]) for row in rows]

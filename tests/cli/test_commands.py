@@ -1,0 +1,314 @@
+"""The command line, as an operator uses it: in a process of its own, on a real database."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from subgraph.cli.app import COMMANDS, app, name_of
+from subgraph.cli.session import operator
+from tests.support import guests
+from tests.support.host_calls import calls, host_caller
+from tests.support.postgres import empty_database
+from tests.support.service import MST_SKILL
+from tests.support.skills import component, write_skill
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = b"import json, sys\nprint(json.dumps({'got': json.load(sys.stdin)}))\n"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """Runs commands with the settings of one home and database."""
+
+    def __init__(self, home: Path, dsn: str) -> None:
+        self.home = home
+        self.skills = home / "mine"
+        self.skills.mkdir()
+        self.environment = {
+            "CYBEROS_HOME": os.fspath(home),
+            "CYBEROS_DATABASE_URL": dsn,
+            "CYBEROS_SKILL_ROOTS": os.fspath(self.skills),
+            "CYBEROS_WORKERS": "1",
+        }
+
+    def __call__(self, *words: str, stdin: str = "") -> Ended:
+        """Run a command in this process: the same code, a second sooner."""
+        result = CliRunner().invoke(app, words, input=stdin, env=self.environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    def process(self, *words: str, stdin: str = "", extra: Mapping[str, str] | None = None) -> Ended:
+        """Run a command in a process of its own."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "subgraph.cli", *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **(extra or {})},
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def json(self, *words: str) -> object:
+        """Run a command that must succeed, with `--json`; its value."""
+        ended = self(*words, "--json")
+        assert ended.exit_code == 0, ended
+        return json.loads(ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def shell(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    home = tmp_path_factory.mktemp("home")
+    with empty_database(server) as dsn:
+        shell = Shell(home, dsn)
+        write_skill(shell.skills, "echo", tools="read_file(notes/**) list_dir(notes)", guest=component())
+        write_skill(
+            shell.skills,
+            "team/by-script",
+            fields="metadata:\n  cyberos-script: scripts/main.py\n  region: VN\n  version: 1.2.3",
+            files={"scripts/main.py": SCRIPT},
+        )
+        write_skill(shell.skills, "told", body="Follow me.")
+        write_skill(shell.skills, "caller", tools="read_file(notes/**)", guest=host_caller())
+        write_skill(shell.skills, "loops", guest=component(guests.LOOPS))
+        write_skill(shell.skills, "fails", guest=component(guests.FAILS))
+        yield shell
+
+
+def test_skills_are_listed_as_the_documents_show(shell: Shell) -> None:
+    ended = shell("list")
+    assert ended.exit_code == 0, ended
+    head = ended.stdout.splitlines()[:4]
+    assert head[0].startswith("╭─")
+    assert [cell.strip() for cell in head[1].strip("│").split("│")] == [
+        "name",
+        "version",
+        "region",
+        "executor",
+    ]
+    rows = {
+        cells[0]: tuple(cells[1:])
+        for line in ended.stdout.splitlines()
+        if line.startswith("│") and (cells := [cell.strip() for cell in line.strip("│").split("│")])
+    }
+    assert rows["team/by-script"] == ("1.2.3", "VN", "script")
+    assert rows["told"] == ("—", "—", "inline")
+    assert rows["echo"] == ("—", "—", "wasm")
+    assert ended.stdout.rstrip().endswith("skills indexed")
+
+
+def test_skills_of_one_region_are_listed_as_json(shell: Shell) -> None:
+    listed = shell.json("list", "--region", "VN")
+    assert isinstance(listed, list)
+    assert {each["path"] for each in listed} == {"team/by-script", "cyberskill-vn/vn-mst-validate"}
+
+
+def test_the_quickstart_of_the_documents_gives_its_answer_by_each_executor(shell: Shell) -> None:
+    for executor in ("wasm", "script"):
+        ended = shell("run", "vn-mst-validate", "--executor", executor, stdin='{"mst":"0123456789-001"}')
+        assert ended.exit_code == 0, ended
+        answer = json.loads(ended.stdout)
+        assert {"ok": True, "format": "13-digit-branch"}.items() <= answer.items()
+        tags = re.findall(r"^\[(\w+)\] +(.*)$", ended.stderr, re.MULTILINE)
+        assert tags[0] == ("invoke", "skill=cyberskill-vn/vn-mst-validate")
+        assert tags[1] == ("broker", "declared allowed-tools: [read_file]")
+        assert tags[-1][0] == "invoke"
+        assert f"executor={executor}" in tags[-1][1]
+        assert "exit_code=0" in tags[-1][1]
+    inline = shell("run", "vn-mst-validate", "--executor", "inline", "--input", "{}", "--quiet")
+    assert "mã số thuế" in json.loads(inline.stdout)["body"]
+    assert inline.stderr == ""
+
+
+def test_a_run_ends_with_the_exit_code_of_the_skill(shell: Shell) -> None:
+    assert shell("run", "fails", "--input", "{}").exit_code == 1
+    ended = shell("run", "loops", "--input", "{}", "--timeout-ms", "50")
+    assert ended.exit_code == 124
+    assert "LIMIT_EXCEEDED" in ended.stderr
+    denied = shell("run", "caller", "--input", json.dumps(calls(["read_file", "../outside"])))
+    assert denied.exit_code == 126
+    assert "CAPABILITY_DENIED" in denied.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (("run", "nobody", "--input", "{}"), 1, "SKILL_NOT_FOUND"),
+        (("run", "echo", "--input", "[1]"), 1, "INPUT_INVALID"),
+        (("run", "echo"), 2, "no input"),
+        (("run", "told", "--input", "{}", "--executor", "wasm"), 1, "nothing to run by WASM"),
+        (("grant", "echo"), 2, "--all"),
+        (("grant", "echo", "write_file"), 1, "CAPABILITY_DENIED"),
+        (("revoke-capability", "echo", "list_dir(notes)"), 1, "was not granted"),
+        (("limits", "echo"), 2, "--reset"),
+        (("audit", "--since", "yesterday"), 2, "no time"),
+        (("approve", "7d0f2e52-0000-4000-8000-000000000000"), 1, "INPUT_INVALID"),
+        (("inspect", "nobody"), 1, "SKILL_NOT_FOUND"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_a_way_out(
+    shell: Shell, words: tuple[str, ...], exit_code: int, said: str
+) -> None:
+    ended = shell(*words)
+    assert ended.exit_code == exit_code, ended
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_request_is_left_listed_and_answered(shell: Shell) -> None:
+    refused = shell("run", "echo", "--input", "{}", "--capability", "list_dir(notes)")
+    assert refused.exit_code == 1
+    assert "GRANT_REQUIRED" in refused.stderr
+    (request,) = [each for each in shell.json("requests") if each["skill"] == "echo"]  # type: ignore[attr-defined]
+    assert "list_dir(notes)" in shell("requests").stdout
+    denied = shell("deny", request["id"], "--note", "not today")
+    assert denied.stdout == "denied: list_dir(notes) for echo\n"
+    again = shell("run", "echo", "--input", "{}", "--capability", "list_dir(notes)")
+    assert "denied list_dir(notes) to echo: not today" in again.stderr
+    answered = shell.json("requests", "--state", "denied")
+    assert [(each["id"], each["note"]) for each in answered] == [(request["id"], "not today")]  # type: ignore[attr-defined]
+
+
+def test_grants_are_made_reported_and_taken_back(shell: Shell) -> None:
+    granted = shell("grant", "echo", "--all")
+    assert granted.stdout.count("granted ") == 2
+    report = shell("audit", "--since", "7d")
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in report.stdout.splitlines()]
+    assert ["echo", "read_file(notes/**)", operator().actor, "✓"] in rows
+    assert ["told", "(none — declares nothing)", "—", "✓"] in rows
+    assert report.stdout.rstrip().endswith("2 grants on file · 0 stale · 0 revoked")
+    (shell.skills / "echo" / "note.txt").write_text("changed")
+    assert "2 grants on file · 2 stale · 0 revoked" in shell("audit").stdout
+    stale = shell("run", "echo", "--input", "{}")
+    assert (stale.exit_code, "GRANT_STALE" in stale.stderr) == (1, True)
+    (shell.skills / "echo" / "note.txt").unlink()
+    assert shell("revoke-capability", "echo", "list_dir(notes)").exit_code == 0
+    found = shell.json("audit")
+    assert isinstance(found, dict)
+    assert [each["capability"] for each in found["grants"]] == ["read_file(notes/**)"]
+    assert shell("audit", "--since", "2099-01-01").stdout.rstrip().endswith("0 stale · 0 revoked")
+
+
+def test_a_grant_is_refused_for_other_bytes_than_were_reviewed(shell: Shell) -> None:
+    ended = shell("grant", "caller", "--all", "--reviewed", "sha256:" + "0" * 64)
+    assert (ended.exit_code, "GRANT_STALE" in ended.stderr) == (1, True)
+
+
+def test_a_skill_is_inspected_as_what_it_could_do_at_most(shell: Shell) -> None:
+    text = shell("inspect", "caller").stdout
+    assert "read_file(notes/**)" in text
+    assert "not granted" in text
+    found = shell.json("inspect", "caller")
+    assert isinstance(found, dict)
+    assert found["executors"] == ["wasm", "inline"]
+    assert found["trust"] == "LOCAL"
+    (capability,) = found["capabilities"]
+    assert capability["state"] == "not granted"
+    assert "notes" in capability["description"]
+
+
+def test_more_trust_is_warned_of_and_confirmed(shell: Shell) -> None:
+    write_skill(shell.home / "skills", "stranger", guest=component())
+    declined = shell("trust", "stranger", "local", stdin="n\n")
+    assert "its scripts run as programs" in declined.stdout
+    assert "nothing was changed" in declined.stdout
+    assert shell.json("inspect", "stranger")["trust"] == "UNTRUSTED"  # type: ignore[index]
+    raised = shell("trust", "stranger", "verified", "--yes")
+    assert raised.stdout.splitlines()[-1] == "it is VERIFIED now"
+    assert shell.json("inspect", "stranger")["trust"] == "VERIFIED"  # type: ignore[index]
+
+
+def test_limits_are_set_and_reset(shell: Shell) -> None:
+    ended = shell("limits", "loops", "--time-ms", "60", "--memory-mib", "8", "--executor", "wasm")
+    assert "time_ms=60" in ended.stdout
+    assert "memory_bytes=8388608" in ended.stdout
+    assert ended.stdout.rstrip().endswith("executors=wasm")
+    assert "longer than 60 ms" in shell("run", "loops", "--input", "{}").stderr
+    assert "time_ms=5000" in shell("limits", "loops", "--reset").stdout
+
+
+def test_a_revocation_is_kept_between_commands(shell: Shell) -> None:
+    assert shell("revoke", "told", "--note", "CVE-2026-x").stdout == "revoked told\n"
+    refused = shell("run", "told", "--input", "{}")
+    assert (refused.exit_code, "told was revoked: CVE-2026-x" in refused.stderr) == (1, True)
+    assert "REVOKED" in shell("inspect", "told").stdout
+    assert "1 revoked" in shell("audit").stdout
+    assert shell("reinstate", "told").exit_code == 0
+    assert shell("run", "told", "--input", "{}").exit_code == 0
+
+
+def test_skills_are_validated_in_the_documents_layout(shell: Shell, tmp_path: Path) -> None:
+    good = shell("validate", os.fspath(MST_SKILL))
+    assert good.exit_code == 0
+    assert good.stdout.splitlines()[0].startswith("[validate]   reading SKILL.md ...  OK (")
+    assert good.stdout.splitlines()[-1].startswith("[validate]   ✅ valid Agent Skill")
+    bad = write_skill(tmp_path, "bad", fields="name: Other_Name")
+    ended = shell("validate", os.fspath(bad), os.fspath(MST_SKILL))
+    assert ended.exit_code == 1
+    assert "❌" in ended.stdout
+    assert "✅" in ended.stdout
+
+
+def test_prompts_are_written_whole(shell: Shell) -> None:
+    listed = shell("prompt").stdout
+    assert listed.startswith("<available_skills>")
+    assert listed.rstrip().endswith("</available_skills>")
+    assert shell("prompt", "told").stdout.rstrip().endswith("Follow me.\n</skill>")
+
+
+def test_text_of_a_skill_cannot_command_the_terminal(shell: Shell) -> None:
+    write_skill(
+        shell.skills,
+        "sneaky",
+        fields="metadata:\n  cyberos-script: scripts/main.py",
+        files={
+            "scripts/main.py": b"import sys\n"
+            b"sys.stderr.write('\\x1b[2Jgone\\r')\n"
+            b"print('\\x1b]0;owned\\x07')\n"
+        },
+    )
+    ended = shell("run", "sneaky", "--input", "{}")
+    assert "gone" in ended.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", ended.stderr.replace("\r\n", "\n"))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", ended.stdout)
+
+
+def test_it_works_as_a_command_of_its_own(shell: Shell) -> None:
+    ended = shell.process("run", "team/by-script", stdin='{"a": 1}')
+    assert (ended.exit_code, ended.stdout) == (0, '{"got": {"a": 1}}\n'), ended
+    assert ended.stderr.splitlines()[0] == "[invoke]     skill=team/by-script"
+    wrong = shell.process("list", extra={"CYBEROS_WORKERS": "0"})
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("CYBEROS_WORKERS: ")
+    assert shell.process("--version").stdout.count(".") == 2
+    assert shell.process("no-such-command").exit_code == 2
+
+
+def test_every_command_has_help_of_one_sentence_at_least() -> None:
+    for command in COMMANDS:
+        name = name_of(command)
+        result = CliRunner().invoke(app, [name, "--help"])
+        assert result.exit_code == 0, name
+        assert (command.__doc__ or "").split("\n", 1)[0].endswith("."), name
