@@ -17,8 +17,11 @@ _HEADINGS = {
     "median_ms": "median ms",
     "worst_ms": "worst ms",
     "calls_per_second": "calls/s",
+    "cpu_ms": "CPU ms",
+    "bytes": "bytes",
     "cpu_us": "CPU µs/call",
     "service_cpu_us": "service CPU µs/call",
+    "ratio_p99": "p99 to alone",
 }
 _EXACT_BELOW = 100  # from here on a digit after the point says nothing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from benchmarks.samples import percentile
 from benchmarks.subjects import Subject
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
+from subgraph.execution.engine import EngineProfile
 from subgraph.execution.limits import Limits
 from subgraph.execution.pool import WorkerPool
 from subgraph.execution.protocol import Reply
@@ -29,6 +31,14 @@ class Runner:
     async def call(self, subject: Subject, number: int) -> Reply:
         """Run a skill with its input of that number."""
         return await self._pool.call(subject.skill, subject.case(number).text, self._limits)
+
+    async def replace_workers(self) -> None:
+        """End every worker, and wait until there are new ones."""
+        before = set(self._pool.idle_workers())
+        for worker in before:
+            worker.kill()
+        while len(after := set(self._pool.idle_workers())) < len(before) or before & after:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)  # nothing tells
 
 
 async def measure_calls(
@@ -58,5 +68,9 @@ async def running_pool(size: int, subjects: Sequence[Subject]) -> AsyncIterator[
     async with WorkerPool(size, queue_limit=settings.queue_limit, landlock=landlock) as pool:
         await pool.started()
         for subject in subjects:
-            await pool.load(subject.skill, await compiler.compile(subject.component))
+            await pool.load(
+                subject.skill,
+                EngineProfile.OPEN,
+                await compiler.compile(subject.component, EngineProfile.OPEN),
+            )
         yield Runner(pool, settings)

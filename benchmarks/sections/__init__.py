@@ -4,15 +4,31 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.environment import Environment
 from benchmarks.report import Section
-from benchmarks.sections import header_lookup, http, invocation, peers, pool, stopping, worker_call
+from benchmarks.sections import (
+    catalogue,
+    first_call,
+    header_lookup,
+    http,
+    invocation,
+    neighbour,
+    peers,
+    pool,
+    scripts,
+    stopping,
+    worker_call,
+)
 
 SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
+    "catalogue": catalogue.measure,
     "lookup": header_lookup.measure,
     "worker": worker_call.measure,
+    "first": first_call.measure,
     "pool": pool.measure,
+    "scripts": scripts.measure,
     "invoke": invocation.measure,
     "http": http.measure,
     "stopping": stopping.measure,
+    "neighbour": neighbour.measure,
     "peers": peers.measure,
 }
 
