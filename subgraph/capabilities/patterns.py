@@ -1,7 +1,7 @@
 """Virtual paths, globs over them, and names: what file, environment, secret and command capabilities name.
 
-A skill sees two roots. `/skill/...` is its own directory, read only. Anything relative, or below `/work/`,
-is the operator's workspace. Nothing here touches a disk: it decides what a text means.
+A skill sees two roots. `/skill/...` is its own directory, read only. Anything relative, or below
+`/workspace/`, is the operator's workspace. Nothing here touches a disk: it decides what a text means.
 
 Characters are compared as they are, with no Unicode normalisation and no case folding: a file name is
 bytes to the kernel, so a check that folded them would speak of another file than the one that is opened.
@@ -31,7 +31,7 @@ WILDCARD_LIMIT: Final = 8
 NAME_LIMIT: Final = 64
 """Bound of the name of a variable, secret or command, in characters."""
 
-Root = Literal["skill", "work"]
+Root = Literal["skill", "workspace"]
 
 # A path is shown to people who decide, and these would let one look like another.
 _UNSHOWABLE = re.compile(f"[\t\n\r{UNSEEN}]")
@@ -100,7 +100,7 @@ def normalise_path(text: str) -> VirtualPath:
 
 def _root_of(text: str) -> tuple[Root, str]:
     """Split off the root; what is left is relative, and begins with `/` only when a part was empty."""
-    roots: tuple[Root, Root] = ("skill", "work")
+    roots: tuple[Root, Root] = ("skill", "workspace")
     for root in roots:
         if text == f"/{root}":
             return root, ""
@@ -112,11 +112,11 @@ def _root_of(text: str) -> tuple[Root, str]:
     if text.startswith("/"):
         raise PatternError("the path is absolute; use a relative one for the workspace, or /skill/")
     if text == ".":
-        return "work", ""
+        return "workspace", ""
     rest = text.removeprefix("./")
     if text and (rest.startswith("/") or rest in {"", "."}) and text != "./":
         raise PatternError("the path holds an empty part, . or ..")
-    return "work", rest
+    return "workspace", rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from subgraph.errors import CapabilityDenied
 
 def _work_glob(pattern: str) -> PathGlob:
     glob = PathGlob.parse(pattern)
-    if glob.root != "work":
+    if glob.root != "workspace":
         raise PatternError("a skill's own directory is read only")
     return glob
 
@@ -126,7 +126,7 @@ class Capability:
     def _admits(self, target: str) -> bool:
         if self.name in {"read_file", "write_file", "list_dir"}:
             path = normalise_path(target)
-            if self.name == "write_file" and path.root != "work":
+            if self.name == "write_file" and path.root != "workspace":
                 return False
             glob = None if self.pattern is None else path_glob(self.pattern)
             return self.pattern is None or (

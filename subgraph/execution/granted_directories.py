@@ -80,7 +80,7 @@ def _directory_of(capability: Capability) -> tuple[str, ...] | None:
     if capability.pattern is None:
         return ()
     glob = path_glob(capability.pattern)
-    if glob is None or glob.root != "work" or glob.parts[-1:] != ("**",):
+    if glob is None or glob.root != "workspace" or glob.parts[-1:] != ("**",):
         return None
     parts = glob.parts[:-1]
     return parts if PathGlob(glob.root, parts).is_literal else None

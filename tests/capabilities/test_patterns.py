@@ -35,9 +35,9 @@ from subgraph.capabilities.vocabulary import Capability
         ("a/b", "a/b"),
         ("./a/b", "a/b"),
         ("a/b/", "a/b"),
-        ("/work/a", "a"),
-        ("/work", "."),
-        ("/work/", "."),
+        ("/workspace/a", "a"),
+        ("/workspace", "."),
+        ("/workspace/", "."),
         ("", "."),
         (".", "."),
         ("./", "."),
@@ -58,8 +58,10 @@ def test_a_path_is_below_one_of_two_roots(text: str, path: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "..", "../a", "a/..", "a/../b", "/skill/..", "/skill/../a", "/work/../skill", "a/./b", "a/.", "./.",
-        "a//b", "//a", "/skill//a", "/work//a", ".//a", "a//", "/", "/etc/passwd", "/workspace", "/skills/a",
+        "..", "../a", "a/..", "a/../b", "/skill/..", "/skill/../a", "/workspace/../skill", "a/./b", "a/.",
+        "./.",
+        "a//b", "//a", "/skill//a", "/workspace//a", ".//a", "a//", "/",
+        "/etc/passwd", "/workspaces", "/skills/a",
         "/proc/self/environ", "C:\\a", "a\\..\\b", "a\0b", "a\nb", "a\x7fb", "a\x85b", "\ud800", "a\u202eb",
         "a\xadb", "a\u180eb", "a\U000e0041b",
         "a\u200bb", "a\u2028b", "\ufeffa",
@@ -88,7 +90,7 @@ def test_paths_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("pattern", "inside", "outside"),
     [
-        ("a/b", ["a/b", "/work/a/b"], ["a", "a/b/c", "A/b", "/skill/a/b"]),
+        ("a/b", ["a/b", "/workspace/a/b"], ["a", "a/b/c", "A/b", "/skill/a/b"]),
         ("a/*", ["a/b", "a/b.c"], ["a", "a/b/c", "a/.b", "b/a"]),
         ("*.csv", ["a.csv"], ["a.csv.exe", "a/b.csv", ".csv"]),
         ("a?c", ["abc", "aéc"], ["ac", "abbc"]),
@@ -132,7 +134,7 @@ def test_wildcards_are_bounded() -> None:
 
 def test_hard_patterns_are_matched_fast() -> None:
     glob = PathGlob.parse("**/*a*a*a*a*a/**/b")
-    path = VirtualPath("work", ("a" * 255,) * DEPTH_LIMIT)
+    path = VirtualPath("workspace", ("a" * 255,) * DEPTH_LIMIT)
     started = time.perf_counter()
     assert not glob.matches(path)
     assert time.perf_counter() - started < 0.25
@@ -140,7 +142,7 @@ def test_hard_patterns_are_matched_fast() -> None:
 
 WORK_PARTS = st.sampled_from(["a", "b", "ab", ".a", "a.b"])
 GLOB_PARTS = st.sampled_from(["a", "b", "*", "**", "a*", "?", ".a", "*b", ".*"])
-PATHS = st.lists(WORK_PARTS, max_size=5).map(lambda parts: VirtualPath("work", tuple(parts)))
+PATHS = st.lists(WORK_PARTS, max_size=5).map(lambda parts: VirtualPath("workspace", tuple(parts)))
 GLOBS = st.lists(GLOB_PARTS, min_size=1, max_size=4).map("/".join)
 
 
@@ -176,7 +178,8 @@ def test_a_glob_matches_as_a_plain_search_does(pattern: str, path: VirtualPath) 
 
 
 TEXTS = st.text("ab.*?/\\% -", max_size=12) | st.lists(
-    st.sampled_from(["a", "b", ".", "..", "...", "", ".a", "a.b", "%2e%2e", "work", "skill", " "]), max_size=6
+    st.sampled_from(["a", "b", ".", "..", "...", "", ".a", "a.b", "%2e%2e", "workspace", "skill", " "]),
+    max_size=6,
 ).map("/".join)
 
 

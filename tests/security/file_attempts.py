@@ -143,13 +143,13 @@ def swapping_file(ground: Ground) -> None:
 TEXTS = {
     "two dots": "../outside/canary.txt",
     "two dots further down": "a/../../outside/canary.txt",
-    "two dots after the workspace": "/work/../outside/canary.txt",
+    "two dots after the workspace": "/workspace/../outside/canary.txt",
     "two dots after the skill": "/skill/../outside/canary.txt",
     "two dots after one": "./../outside/canary.txt",
     "many dots": "../" * 100 + "{outside}/canary.txt",
     "an absolute path": "{outside}/canary.txt",
     "two slashes": "/{outside}/canary.txt",
-    "an absolute path after the workspace": "/work/{outside}/canary.txt",
+    "an absolute path after the workspace": "/workspace/{outside}/canary.txt",
     "an absolute path after one dot": "./{outside}/canary.txt",
     "the process's root": "/proc/self/root{outside}/canary.txt",
     "the process's directory": "/proc/self/cwd/../outside/canary.txt",
@@ -187,7 +187,7 @@ def _paths() -> Iterator[Attempt]:
     yield Attempt("read nothing", READ, "read_file", ("",))
     yield Attempt("read the workspace itself", READ, "read_file", (".",))
     yield Attempt("write nothing", WRITE, "write_file", ("", "changed"))
-    yield Attempt("write the workspace itself", WRITE, "write_file", ("/work/", "changed"))
+    yield Attempt("write the workspace itself", WRITE, "write_file", ("/workspace/", "changed"))
 
 
 def _links() -> Iterator[Attempt]:

@@ -18,7 +18,7 @@ from subgraph.execution.host.memory import QUERY_LIMIT, RESULTS_LIMIT
     ("name", "arguments", "target"),
     [
         ("read_file", ("./a/b/",), "a/b"),
-        ("read_file", ("/work/a",), "a"),
+        ("read_file", ("/workspace/a",), "a"),
         ("read_file", ("/skill/a",), "/skill/a"),
         ("write_file", ("a", "content"), "a"),
         ("list_dir", ("",), "."),

@@ -19,14 +19,14 @@ LIMIT = 1000
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[int]:
-    (tmp_path / "work").mkdir()
-    with opened_root(tmp_path / "work", "the workspace") as descriptor:
+    (tmp_path / "workspace").mkdir()
+    with opened_root(tmp_path / "workspace", "the workspace") as descriptor:
         yield descriptor
 
 
 @pytest.fixture
 def work(tmp_path: Path, root: int) -> Path:
-    return tmp_path / "work"
+    return tmp_path / "workspace"
 
 
 def test_text_is_read_up_to_the_limit(root: int, work: Path) -> None:
@@ -157,7 +157,7 @@ def test_nothing_is_replaced_but_regular_files(root: int, work: Path, tmp_path: 
             write_text(root, parts, "changed", LIMIT)
     assert (tmp_path / "outside").read_text() == "kept"
     assert sorted(os.listdir(work)) == before
-    assert sorted(os.listdir(tmp_path)) == ["outside", "work"]
+    assert sorted(os.listdir(tmp_path)) == ["outside", "workspace"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "rename", "fchmod"])

@@ -76,7 +76,7 @@ def test_files_are_those_of_the_workspace_and_of_the_skill(host: Host) -> None:
     (host.skill / "a.txt").write_text("of the skill")
     assert host.call("write_file", "out/a.txt", "of the workspace") is None
     assert host.call("read_file", "out/a.txt") == "of the workspace"
-    assert host.call("read_file", "/work/out/a.txt") == "of the workspace"
+    assert host.call("read_file", "/workspace/out/a.txt") == "of the workspace"
     assert host.call("read_file", "/skill/a.txt") == "of the skill"
     assert host.call("list_dir", "") == ["out/"]
     assert host.call("list_dir", "/skill") == ["a.txt"]
