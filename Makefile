@@ -10,7 +10,7 @@ SKILLS := skills/cyberskill-vn/vn-mst-validate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz bench campaign psql lint format schema lock build clean
+.PHONY: help serve test fuzz bench campaign psql lint format schema share lock build clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(VENV)/development.stamp ## Format the code
 
 schema: $(VENV)/runtime.stamp ## Print schema/schema.graphql from the code
 	$(BIN)/python -m subgraph.api.schema > schema/schema.graphql
+
+share: ## Copy the guest library's Python modules into the skills that carry them
+	@$(PYTHON) toolchain/share.py
 
 build: toolchain/node_modules/.package-lock.json ## Build GraphiQL and the skills
 	@node web/graphiql/build.mjs

@@ -35,14 +35,14 @@ const hostModules = {
 
 async function bundle(skill) {
   const entry = [
-    'import { guard } from "cyberos-guest";',
+    'import { guard } from "cyberos-guest/index.ts";',
     'import { run as skill } from "./src/index.ts";',
     "export const run = guard(skill);",
   ];
   const result = await build({
     stdin: { contents: entry.join("\n"), resolveDir: skill, sourcefile: "entry.ts", loader: "ts" },
     absWorkingDir: skill,
-    alias: { "cyberos-guest": join(TOOLCHAIN, "guest", "index.ts") },
+    alias: { "cyberos-guest": join(TOOLCHAIN, "guest") },
     bundle: true,
     charset: "utf8",
     format: "esm",

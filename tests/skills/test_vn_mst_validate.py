@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import ast
 import json
 import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,14 +16,12 @@ from stdnum.vn import mst as oracle
 from subgraph.execution.confinement import NOTHING, directories_grantable
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Scripts, scripts
-from tests.support.toolchain import ROOT, Answer, Guest
+from tests.support.parity import SKILLS, Reference, fixtures_of
+from tests.support.toolchain import Answer, Guest, build_skill
 
-FIXTURES = {
-    fixture["id"]: fixture
-    for fixture in json.loads(
-        (ROOT / "skills/cyberskill-vn/vn-mst-validate/fixtures/cases.json").read_text(encoding="utf-8")
-    )
-}
+SKILL = SKILLS / "cyberskill-vn" / "vn-mst-validate"
+SCRIPT = SKILL / "scripts" / "validate_mst.py"
+FIXTURES = {fixture.id: fixture for fixture in fixtures_of(SKILL)}
 ORACLE_CASES = 3_000
 DIGITS = "0123456789"
 
@@ -37,19 +32,18 @@ property_test = settings(
 )
 
 
-def ask_reference(reference: ModuleType, text: str) -> Answer:
-    try:
-        return Answer(ok=True, text=reference.run(text))
-    except reference.InputInvalidError as error:
-        return Answer(ok=False, text=str(error))
+@pytest.fixture(scope="module")
+def guest() -> Guest:
+    return Guest(build_skill(SKILL))
 
 
-@pytest.fixture
-def both(reference: ModuleType, guest: Guest) -> Both:
+@pytest.fixture(scope="module")
+def both(guest: Guest) -> Both:
     """Ask the reference and the component, which must agree to the byte."""
+    reference = Reference(SKILL)
 
     def ask(text: str) -> Answer:
-        expected = ask_reference(reference, text)
+        expected = reference.call(text)
         assert guest.call(text) == expected
         return expected
 
@@ -67,37 +61,16 @@ def output(both: Both, mst: str, **fields: object) -> dict[str, Any]:
     return parsed
 
 
-def compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def run_script(script: Path, text: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-I", script], input=text, capture_output=True, check=False)
-
-
-class TestFixtures:
-    def test_there_are_enough_and_each_has_its_own_name(self) -> None:
-        names = [fixture["name"] for fixture in FIXTURES.values()]
-        assert len(names) >= 20
-        assert len(set(names)) == len(names)
-
-    @pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
-    def test_reference_and_component_give_the_expected_bytes(
-        self, both: Both, fixture: dict[str, Any]
-    ) -> None:
-        text = fixture["input_text"] if "input_text" in fixture else compact(fixture["input"])
-        if "error" in fixture:
-            assert both(text) == Answer(ok=False, text=fixture["error"])
-        else:
-            assert both(text) == Answer(ok=True, text=compact(fixture["output"]))
+def run_script(text: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, SCRIPT], input=text, capture_output=True, check=False)
 
 
 class TestScript:
     @pytest.mark.parametrize("fixture_id", ["quickstart", "full-width-digits", "all-zero"])
-    def test_prints_the_answer_and_nothing_else(self, script: Path, fixture_id: str) -> None:
+    def test_prints_the_answer_and_nothing_else(self, fixture_id: str) -> None:
         fixture = FIXTURES[fixture_id]
-        done = run_script(script, compact(fixture["input"]).encode())
-        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, compact(fixture["output"]), b"")
+        done = run_script(fixture.text.encode())
+        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, fixture.answer.text, b"")
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -110,13 +83,10 @@ class TestScript:
         ],
         ids=["number", "not-utf-8", "surrogate-in-utf-8", "a-megabyte", "one-too-many"],
     )
-    def test_reports_a_bad_input_and_exits_with_1(self, script: Path, text: bytes, message: str) -> None:
-        done = run_script(script, text)
+    def test_reports_a_bad_input_and_exits_with_1(self, text: bytes, message: str) -> None:
+        done = run_script(text)
         assert (done.returncode, done.stdout) == (1, b"")
         assert done.stderr.decode() == f"input_invalid: {message}\n"
-
-    def test_is_python_3_9(self, script: Path) -> None:
-        ast.parse(script.read_text(encoding="utf-8"), feature_version=(3, 9))
 
 
 class TestQuickstart:
@@ -134,21 +104,21 @@ class TestQuickstart:
 
 
 class TestDocumentation:
-    def test_examples_are_the_start_of_real_answers(self, both: Both, skill_directory: Path) -> None:
-        text = (skill_directory / "SKILL.md").read_text(encoding="utf-8")
+    def test_examples_are_the_start_of_real_answers(self, both: Both) -> None:
+        text = (SKILL / "SKILL.md").read_text(encoding="utf-8")
         examples = re.findall(r"`(\{\"mst\".*?\})`.*?```json\n(\{.*?)\}\n```", text, re.DOTALL)
         assert len(examples) == 3
         for given_input, start in examples:
             assert both(given_input).text.startswith(start + ",")
 
-    def test_every_reason_and_field_is_described(self, reference: ModuleType, skill_directory: Path) -> None:
-        text = (skill_directory / "SKILL.md").read_text(encoding="utf-8")
-        fields = {*json.loads(reference.run(request("0100109107", strict=True)))}
-        for word in fields | {*reference.REASONS}:
+    def test_every_reason_and_field_is_described(self, both: Both) -> None:
+        text = (SKILL / "SKILL.md").read_text(encoding="utf-8")
+        fields = {*output(both, "0100109107", strict=True)}
+        for word in fields | {*Reference(SKILL).modules["tax_code"].REASONS}:
             assert f"| `{word}` |" in text
 
-    def test_vectors_of_the_reference_hold(self, both: Both, skill_directory: Path) -> None:
-        text = (skill_directory / "references" / "tax-code-format.md").read_text(encoding="utf-8")
+    def test_vectors_of_the_reference_hold(self, both: Both) -> None:
+        text = (SKILL / "references" / "tax-code-format.md").read_text(encoding="utf-8")
         table = text.partition("## Vectors")[2].partition("## Law")[0]
         rows = re.findall(r"^\| ([\d, -]+\d) \| (\S+) \| (\w*)", table, re.MULTILINE)
         assert len(rows) == 4
@@ -289,10 +259,10 @@ class TestConfinedScript:
         return str(request.param)
 
     @pytest.fixture
-    def confined(self, executor: Scripts, guest: Guest, skill_directory: Path, mode: str) -> Both:
+    def confined(self, executor: Scripts, guest: Guest, mode: str) -> Both:
         """Ask the script in a worker and the component, which must agree to the byte."""
-        entry = skill_directory / "scripts" / "validate_mst.py"
-        script = Script("hash", entry, skill_directory, shared=mode == "shared")
+        entry = SKILL / "scripts" / "validate_mst.py"
+        script = Script("hash", entry, SKILL, shared=mode == "shared")
 
         def ask(text: str) -> Answer:
             reply = executor.loop.run(executor.pool.run(script, text, LIMITS, NOTHING))
@@ -302,14 +272,6 @@ class TestConfinedScript:
             return answer
 
         return ask
-
-    @pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
-    def test_gives_the_expected_bytes(self, confined: Both, fixture: dict[str, Any]) -> None:
-        text = fixture["input_text"] if "input_text" in fixture else compact(fixture["input"])
-        if "error" in fixture:
-            assert confined(text) == Answer(ok=False, text=fixture["error"])
-        else:
-            assert confined(text) == Answer(ok=True, text=compact(fixture["output"]))
 
     @settings(property_test, max_examples=60)
     @given(text=st.text(st.characters(codec="utf-8")) | JSON_PIECES)

@@ -13,6 +13,7 @@ from tests.support.npm import npm_ci, require
 
 ROOT = Path(__file__).parents[2]
 TOOLCHAIN = ROOT / "toolchain"
+HOST = "cyberos:skill/host@0.1.0"
 
 BUILD_SECONDS = 120.0
 """A build takes about a second; a loaded machine of two cores takes several times that."""
@@ -26,12 +27,18 @@ class Answer(NamedTuple):
 
 
 class Guest:
-    """A pure skill's component; every call gets a Store of its own, as in the service."""
+    """A skill's component; every call gets a Store of its own, as in the service.
 
-    def __init__(self, path: Path) -> None:
+    It has the files of `workspace` for its host, without the checks of the service.
+    """
+
+    def __init__(self, path: Path, workspace: Path | None = None) -> None:
         self._engine = Engine(Config())
         self.component = Component(self._engine, path.read_bytes())
         self._linker = Linker(self._engine)
+        self.host_calls = 0
+        if workspace is not None:
+            self._give_files(workspace, path.parents[1])
 
     def imports(self) -> dict[str, list[str]]:
         """Name the interfaces that the component imports, each with its functions."""
@@ -40,6 +47,38 @@ class Guest:
             assert isinstance(item.ty, ComponentInstanceType)
             found[name] = sorted(item.ty.exports(self._engine))
         return found
+
+    def _give_files(self, workspace: Path, skill: Path) -> None:
+        def located(path: str) -> Path:
+            self.host_calls += 1
+            return skill / path.removeprefix("/skill/") if path.startswith("/skill/") else workspace / path
+
+        def read_file(_store: object, path: str) -> Variant:
+            try:
+                return Variant("ok", located(path).read_bytes().decode("utf-8"))
+            except (OSError, ValueError) as error:
+                return Variant("err", str(error))
+
+        # Where the types of success and failure differ, wasmtime takes them as they are.
+        def write_file(_store: object, path: str, content: str) -> str | None:
+            try:
+                located(path).parent.mkdir(parents=True, exist_ok=True)
+                located(path).write_bytes(content.encode("utf-8"))
+            except (OSError, ValueError) as error:
+                return str(error)
+            return None
+
+        def list_dir(_store: object, path: str) -> list[str] | str:
+            try:
+                entries = list(located(path).iterdir())
+            except (OSError, ValueError) as error:
+                return str(error)
+            return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+
+        with self._linker.root() as root, root.add_instance(HOST) as host:
+            host.add_func("read-file", read_file)
+            host.add_func("write-file", write_file)
+            host.add_func("list-dir", list_dir)
 
     def call(self, text: str) -> Answer:
         """Call `run`; a trap is an error of wasmtime."""
