@@ -7,15 +7,6 @@ RUN npm ci --prefix web/graphiql --ignore-scripts --no-audit --no-fund
 COPY web/graphiql web/graphiql
 RUN node web/graphiql/build.mjs
 
-FROM node:24-slim AS skills
-WORKDIR /build
-COPY toolchain/package.json toolchain/package-lock.json toolchain/
-RUN npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
-COPY toolchain toolchain
-COPY schema schema
-COPY skills skills
-RUN node toolchain/build.mjs skills/cyberskill-vn/vn-mst-validate
-
 FROM node:24-slim AS supergraph
 WORKDIR /composer
 COPY docker/supergraph/package.json docker/supergraph/package-lock.json ./
@@ -30,6 +21,24 @@ FROM python:3.13-slim AS packages
 RUN python -m venv /opt/venv
 COPY requirements.lock ./
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+
+# The skills' components. A C compiler makes them the bytes that skills/digests.json has on record.
+FROM packages AS skills
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY --from=node:24-slim /usr/local/bin/node /usr/local/bin/node
+COPY --from=node:24-slim /usr/local/lib/node_modules /usr/local/lib/node_modules
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+WORKDIR /build
+COPY toolchain/package.json toolchain/package-lock.json toolchain/.npmrc toolchain/
+RUN npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund
+COPY pyproject.toml ./
+COPY toolchain toolchain
+COPY schema schema
+COPY subgraph subgraph
+COPY skills skills
+RUN for source in skills/*/*/src/index.ts; do \
+      /opt/venv/bin/python -m subgraph.cli.app build --quiet --no-aot "$(dirname "$source")" || exit 1; \
+    done
 
 FROM python:3.13-slim AS service
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/cyberos --shell /usr/sbin/nologin cyberos

@@ -5,12 +5,12 @@ PORT ?= $(or $(CYBEROS_PORT),8000)
 
 VENV := .venv
 BIN := $(VENV)/bin
-SKILLS := skills/cyberskill-vn/vn-mst-validate
+SKILLS = $(patsubst %/src/index.ts,%,$(wildcard skills/*/*/src/index.ts))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz bench campaign psql lint format schema share lock build clean
+.PHONY: help serve test fuzz bench campaign psql lint format schema share digests lock build clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,12 @@ schema: $(VENV)/runtime.stamp ## Print schema/schema.graphql from the code
 share: ## Copy the guest library's Python modules into the skills that carry them
 	@$(PYTHON) toolchain/share.py
 
-build: toolchain/node_modules/.package-lock.json ## Build GraphiQL and the skills
+build: toolchain/node_modules/.package-lock.json $(VENV)/runtime.stamp ## Build GraphiQL and the skills
 	@node web/graphiql/build.mjs
-	@node toolchain/build.mjs $(SKILLS)
+	@$(BIN)/cyberos-skill-cli build --quiet --no-aot $(SKILLS)
+
+digests: $(VENV)/development.stamp build ## Record the digests of the skills' components
+	$(BIN)/python -m tests.support.digests
 
 lock: $(VENV)/development.stamp ## Pin the newest dependencies that pyproject.toml admits
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \

@@ -41,7 +41,7 @@ def _described(problem: ErrorDetails) -> str:
     return f"{name}: {problem['msg']}"
 
 
-def _bundled(name: str) -> Path:
+def bundled(name: str) -> Path:
     """Find a data directory: packed beside the modules in a wheel, at the root of a checkout."""
     package = Path(__file__).parent
     packed = package / "_bundled" / name
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     @property
     def builtin_skills_dir(self) -> Path:
         """The skills that ship with the service."""
-        return _bundled("skills")
+        return bundled("skills")
 
     @property
     def installed_skills_dir(self) -> Path:
@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     @property
     def sql_dir(self) -> Path:
         """Migrations and named queries."""
-        return _bundled("sql")
+        return bundled("sql")
 
     @property
     def machine_code_dir(self) -> Path:

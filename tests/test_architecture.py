@@ -20,6 +20,7 @@ LAYERS = [
     {"execution"},
     {"oversight"},
     {"service"},
+    {"authoring"},
     {"api", "cli", "host"},
     {"__main__"},
 ]

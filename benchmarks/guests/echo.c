@@ -1,8 +1,5 @@
 /* The small benchmark skill: it answers with its input. */
 
-#include "skill.h"
+#include "cyberos.h"
 
-__attribute__((export_name("run")))
-struct answer *run(const byte *input, size length) {
-  return answer_with(input, length);
-}
+struct answer skill_run(struct text input) { return answer_with(input); }

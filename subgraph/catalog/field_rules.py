@@ -30,7 +30,9 @@ CheckTool = Callable[[str], str | None]
 
 COMPONENT = f"{EXTENSION_PREFIX}component"
 KEYWORDS = f"{EXTENSION_PREFIX}keywords"
-EXTENSIONS = frozenset({ACTIVATION_EVENTS, COMPONENT, KEYWORDS, SCRIPT})
+DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
+PERSONA = f"{EXTENSION_PREFIX}persona"
+EXTENSIONS = frozenset({ACTIVATION_EVENTS, COMPONENT, DEPENDS_ON, KEYWORDS, PERSONA, SCRIPT})
 """This host's own fields of `metadata`."""
 
 UNKNOWN_LIMIT = 16
@@ -202,6 +204,9 @@ def _of_metadata(key: str, value: str) -> tuple[str, list[str]]:
     if key == ACTIVATION_EVENTS:
         good, bad = parse_events(value)
         return ", ".join(good), [f"{shown_in_line(word, KEY_SHOWN)} is no activation event" for word in bad]
+    if key == DEPENDS_ON:
+        names = [name.strip() for name in value.split(",")]
+        return "", [f"{_shown(name)} is no name of a skill" for name in names if name_faults(name)]
     if key.startswith(EXTENSION_PREFIX) and key not in EXTENSIONS:
         return "", ["not a field of this host"]
     return "", []

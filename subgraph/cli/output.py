@@ -31,6 +31,12 @@ def tell(tag: str, text: str) -> None:
         say(f"{f'[{tag}]':<{_TAG_WIDTH}} {line}", file=sys.stderr)
 
 
+def say_step(tag: str, text: str, *, failed: bool = False) -> None:
+    """Write about what was done, where that is the answer; what failed goes to stderr."""
+    for line in text.splitlines() or [""]:
+        say(f"{f'[{tag}]':<{_TAG_WIDTH}} {line}", file=sys.stderr if failed else sys.stdout)
+
+
 def say_fact(label: str, value: str) -> None:
     """Write what is known under a label; further lines are indented, and pass for no other fact."""
     first, *others = value.splitlines() or [""]

@@ -7,6 +7,7 @@ import os
 import pwd
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
@@ -32,13 +33,18 @@ _HINTS = {
 T = TypeVar("T")
 
 
-def with_service(work: Callable[[Service, Principal], Awaitable[T]], *, runs_skills: bool = False) -> T:
-    """Open the service, do something with it, and close it.
+def with_service(
+    work: Callable[[Service, Principal], Awaitable[T]],
+    *,
+    runs_skills: bool = False,
+    workspace: Path | None = None,
+) -> T:
+    """Open the service, do something with it, and close it; `workspace` replaces the configured one.
 
     What it refuses is said on stderr and ends the process with `REFUSED`.
     """
 
-    service = _service(runs_skills=runs_skills)
+    service = _service(runs_skills=runs_skills, workspace=workspace)
 
     async def session() -> T:
         async with service:
@@ -53,10 +59,13 @@ def with_service(work: Callable[[Service, Principal], Awaitable[T]], *, runs_ski
         )
 
 
-def _service(*, runs_skills: bool) -> Service:
+def _service(*, runs_skills: bool, workspace: Path | None) -> Service:
     """Make the service as the settings say, or end the process with what is wrong with them."""
     try:
-        return Service(load_settings(os.environ), runs_skills=runs_skills)
+        settings = load_settings(os.environ)
+        if workspace is not None:
+            settings = settings.model_copy(update={"workspace": workspace})
+        return Service(settings, runs_skills=runs_skills)
     except ValueError as error:
         fail(str(error), MISUSED)
 

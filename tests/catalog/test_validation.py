@@ -176,6 +176,7 @@ def test_texts_at_their_bounds_are_valid(tmp_path: Path) -> None:
         ("region: Vietnam", "not a country of ISO 3166, as VN is"),
         ("cyberos-nonsense: x", "not a field of this host"),
         ("cyberos-activation-events: onNonsense", "onNonsense is no activation event"),
+        ("cyberos-depends-on: one, Two", "Two is no name of a skill"),
         (f"a: {'x' * (TEXT_BOUND + 1)}", f"over {TEXT_BOUND} characters; it is passed over"),
     ],
 )

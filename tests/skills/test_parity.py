@@ -13,15 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.parity import (
-    Fixture,
-    Reference,
-    compact,
-    executable_skills,
-    fixtures_of,
-    laid_out,
-    read_back,
-)
+from subgraph.authoring.fixtures import laid_out, written_beside
+from tests.support.parity import Fixture, Reference, compact, executable_skills, expected, fixtures_of
 from tests.support.toolchain import TOOLCHAIN, Guest, build_skill
 
 SKILLS = executable_skills()
@@ -72,8 +65,8 @@ def test_both_give_the_expected_bytes(
 ) -> None:
     for twin in twins(skill):
         with laid_out(workspace, fixture.files):
-            assert twin.call(fixture.text) == fixture.answer
-            assert read_back(workspace, fixture.files) == fixture.written
+            assert twin.call(fixture.text) == expected(fixture)
+            assert written_beside(workspace, fixture.files) == fixture.written
 
 
 @each_skill

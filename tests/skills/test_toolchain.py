@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.toolchain import ROOT, TOOLCHAIN, Answer, Guest, build_skill, run_toolchain, try_build
-
-HOST = "cyberos:skill/host@0.1.0"
+from subgraph.authoring import AuthoringError
+from subgraph.authoring.contract import HOST
+from tests.support.toolchain import ROOT, TOOLCHAIN, Answer, Guest, build_skill, run_toolchain
 
 # One branch for each way in which a skill can misbehave, and each value that a component without WASI lacks.
 MISBEHAVING = """
@@ -47,11 +45,12 @@ export const run = (input: string) => readFile(list(input)[0]!);
 """
 
 
-def write_skill(name: str, source: str) -> Path:
+def write_skill(name: str, source: str, tools: str = "read_file list_dir") -> Path:
     # In one place of the build directory, so that stamps are reused and do not pile up.
     skill = ROOT / "build" / "tests" / "toolchain" / name
     (skill / "src").mkdir(parents=True, exist_ok=True)
     (skill / "src" / "index.ts").write_text(source, encoding="utf-8")
+    (skill / "SKILL.md").write_text(f"---\nname: {name}\ndescription: x\nallowed-tools: {tools}\n---\n")
     return skill
 
 
@@ -113,11 +112,9 @@ class TestEnvironment:
         assert "read-only" in answer.text
 
     def test_holds_while_modules_load(self) -> None:
-        outcome = try_build(
-            write_skill("clock-at-load", "const t = Date.now(); export const run = () => `${t}`;")
-        )
-        assert outcome.returncode == 1
-        assert "Date.now() is not available to a skill" in outcome.stderr
+        skill = write_skill("clock-at-load", "const t = Date.now(); export const run = () => `${t}`;")
+        with pytest.raises(AuthoringError, match=r"Date\.now\(\) is not available to a skill"):
+            build_skill(skill)
 
 
 class TestImports:
@@ -152,39 +149,13 @@ class TestImports:
         ],
     )
     def test_must_be_plain(self, source: str, message: str) -> None:
-        outcome = try_build(write_skill("refused", source.format(host=HOST)))
-        assert outcome.returncode == 1
-        assert message in outcome.stderr
+        with pytest.raises(AuthoringError) as refused:
+            build_skill(write_skill("refused", source.format(host=HOST)))
+        assert message in str(refused.value)
 
-
-class TestBuild:
-    @pytest.fixture
-    def skill(self) -> Iterator[Path]:
-        skill = write_skill("changing", 'export const run = () => "one";')
-        yield skill
-        shutil.rmtree(skill)
-
-    def test_is_skipped_while_nothing_changes(self, skill: Path) -> None:
-        component = build_skill(skill)
-        before = component.stat().st_mtime_ns
-        assert try_build(skill).stdout.endswith("unchanged\n")
-        assert component.stat().st_mtime_ns == before
-
-    def test_is_made_again_when_the_code_or_the_component_changes(self, skill: Path) -> None:
-        assert Guest(build_skill(skill)).call("").text == "one"
-        write_skill("changing", 'export const run = () => "two";')
-        component = build_skill(skill)
-        assert Guest(component).call("").text == "two"
-        component.write_bytes(b"damaged")
-        assert Guest(build_skill(skill)).call("").text == "two"
-
-    def test_leaves_nothing_but_the_component(self, skill: Path) -> None:
-        build_skill(skill)
-        assert [path.name for path in (skill / "dist").iterdir()] == ["skill.wasm"]
-
-    def test_says_what_is_missing(self, skill: Path) -> None:
-        assert "there is no src/index.ts in " in try_build(skill / "src").stderr
-        assert "usage: node toolchain/build.mjs" in run_toolchain("node", TOOLCHAIN / "build.mjs").stderr
+    def test_must_be_declared(self) -> None:
+        with pytest.raises(AuthoringError, match="calls list-dir, and allowed-tools"):
+            build_skill(write_skill("undeclared", READER, tools="read_file"))
 
 
 def test_types_are_right() -> None:

@@ -70,7 +70,7 @@ class TestScript:
     def test_prints_the_answer_and_nothing_else(self, fixture_id: str) -> None:
         fixture = FIXTURES[fixture_id]
         done = run_script(fixture.text.encode())
-        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, fixture.answer.text, b"")
+        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, fixture.answer, b"")
 
     @pytest.mark.parametrize(
         ("text", "message"),

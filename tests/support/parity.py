@@ -1,63 +1,33 @@
-"""Skills that exist twice, as a Python reference and as a component, which must agree to the byte.
-
-A skill's cases lie in `fixtures/cases.json`, a list of objects:
-
-- `id`, `name`: unique; what the case shows.
-- `input`, or `input_text` where it is no JSON.
-- `output`, or `output_text` where the answer is no JSON, or `error`, the message of an input that is refused.
-- `files`: texts in the workspace before the call, by path. `written`: texts that the call leaves there.
-"""
+"""Skills that exist twice, as a Python reference and as a component, which must agree to the byte."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
+from subgraph.authoring.fixtures import CASES_PATH, Fixture, compact, parse_fixtures
 from tests.support.toolchain import ROOT, Answer
+
+__all__ = ["SKILLS", "Fixture", "Reference", "compact", "executable_skills", "expected", "fixtures_of"]
 
 SKILLS = ROOT / "skills"
 
 
-class Fixture(NamedTuple):
-    """One case of a skill."""
-
-    id: str
-    name: str
-    text: str
-    answer: Answer
-    files: dict[str, str]
-    written: dict[str, str]
-
-
-def compact(value: object) -> str:
-    """Write JSON as every skill does."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def fixtures_of(skill: Path) -> list[Fixture]:
     """Read the cases of a skill."""
-    cases = json.loads((skill / "fixtures" / "cases.json").read_text(encoding="utf-8"))
-    return [_fixture(case) for case in cases]
+    return parse_fixtures((skill / CASES_PATH).read_bytes())
 
 
-def _fixture(case: dict[str, Any]) -> Fixture:
-    known = {"id", "name", "input", "input_text", "output", "output_text", "error", "files", "written"}
-    assert case.keys() <= known, case["id"]
-    text = case["input_text"] if "input_text" in case else compact(case["input"])
-    if "error" in case:
-        answer = Answer(ok=False, text=case["error"])
-    else:
-        answer = Answer(True, case["output_text"] if "output_text" in case else compact(case["output"]))
-    return Fixture(case["id"], case["name"], text, answer, case.get("files", {}), case.get("written", {}))
+def expected(fixture: Fixture) -> Answer:
+    """What a case must be answered with."""
+    return Answer(ok=not fixture.fails, text=fixture.answer)
 
 
 def executable_skills() -> list[Path]:
@@ -124,31 +94,3 @@ def _load(script: Path) -> ModuleType:
         sys.path.remove(os.fspath(script.parent))
         sys.dont_write_bytecode = writes
         sys.modules.update(others)
-
-
-@contextlib.contextmanager
-def laid_out(workspace: Path, files: dict[str, str]) -> Iterator[None]:
-    """Have these files, and no others, in a directory."""
-    _empty(workspace)
-    for path, text in files.items():
-        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / path).write_bytes(text.encode("utf-8"))
-    try:
-        yield
-    finally:
-        _empty(workspace)
-
-
-def read_back(workspace: Path, files: dict[str, str]) -> dict[str, str]:
-    """The texts that lie in a directory beside, or instead of, those that were laid out."""
-    found = {
-        path.relative_to(workspace).as_posix(): path.read_bytes().decode("utf-8")
-        for path in workspace.rglob("*")
-        if path.is_file()
-    }
-    return {path: text for path, text in found.items() if files.get(path) != text}
-
-
-def _empty(directory: Path) -> None:
-    for path in sorted(directory.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()

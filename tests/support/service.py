@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.npm import npm_ci, require
+from tests.support.parity import executable_skills
 from tests.support.toolchain import ROOT, build_skill
 
 READY_SECONDS = 60.0
@@ -30,7 +31,8 @@ def build_everything() -> None:
     """Build what the service serves: GraphiQL and the skills. Does nothing when it is built."""
     npm_ci(GRAPHIQL)
     subprocess.run([require("node"), GRAPHIQL / "build.mjs"], check=True, capture_output=True)
-    build_skill(MST_SKILL)
+    for skill in executable_skills():
+        build_skill(skill)
 
 
 class ServiceProcess:

@@ -1,0 +1,182 @@
+"""Building a skill: its sources to `dist/skill.wasm`, with the bill of what went in beside it.
+
+A skill whose sources, contract and tools are those of its last build is left as it is. The stamp that tells
+lies among the caches, since `dist/` is part of what is published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from subgraph.authoring.bill import BILL_PATH, bill_of_materials
+from subgraph.authoring.component import component_imports
+from subgraph.authoring.errors import AuthoringError
+from subgraph.authoring.languages import Language, language_of
+from subgraph.authoring.native import compile_native
+from subgraph.authoring.python_guest import compile_python
+from subgraph.authoring.steps import Compiled, Steps, Tell, sha256_of, size_of
+from subgraph.authoring.tools import build_dir, toolchain_dir, wit_text
+from subgraph.authoring.typescript import compile_typescript
+from subgraph.catalog.discovery import COMPONENT_PATH
+from subgraph.catalog.manifest import SkillManifest, parse_manifest
+from subgraph.catalog.problem import MANIFEST_NAME
+from subgraph.errors import SubgraphError
+from subgraph.execution.compilation import Compiler
+from subgraph.execution.confinement import landlock_available
+from subgraph.execution.engine import EngineProfile, machine_code_key
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build: in which language where a skill has sources in several, and whether always.
+
+    `compiles` has the component compiled to machine code as the service will, which shows that it can be.
+    """
+
+    language: Language | None = None
+    always: bool = False
+    compiles: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A component on disk: SHA-256 and size in bytes; `unchanged` when it was there already."""
+
+    skill: Path
+    sha256: str
+    size: int
+    unchanged: bool
+
+
+def build_skill(directory: Path, options: BuildOptions, tell: Tell) -> Built:
+    """Build the skill in a directory, or in the one above it when that is its `src/`.
+
+    Raises `AuthoringError`; what was built before is then left as it was.
+    """
+    skill = directory.resolve()
+    if skill.name == "src" and not (skill / MANIFEST_NAME).is_file():
+        skill = skill.parent
+    manifest = _manifest(skill)
+    language = language_of(skill, options.language)
+    stamp = _stamp_path(skill)
+    recipe = sha256_of(json.dumps([language, manifest.allowed_tools, _recipe()]).encode())
+    current = None if options.always else _current(skill, stamp, recipe)
+    if current is not None:
+        return Built(skill, sha256_of(current), len(current), unchanged=True)
+    steps = Steps(tell)
+    compiled = _compile(skill, language, manifest, steps)
+    with steps.step("component", "checking what it imports") as results:
+        found = component_imports(compiled.component)
+        if found != compiled.contract.imports:
+            raise AuthoringError(f"the component imports {found} where {compiled.contract.imports} is due")
+        results.append(compiled.contract.reach)
+    if options.compiles:
+        _compile_ahead(compiled.component, steps)
+    outputs = {
+        COMPONENT_PATH: compiled.component,
+        BILL_PATH: bill_of_materials(skill, manifest, compiled).encode(),
+    }
+    for path, content in outputs.items():
+        _write(skill / path, content)
+    with steps.step("sbom", BILL_PATH) as results:
+        results.append(f"{len(compiled.sources)} files, {len(compiled.tools)} tools")
+    _write(stamp, _stamp(recipe, compiled, outputs).encode())
+    digest = sha256_of(compiled.component)
+    tell("build", f"{COMPONENT_PATH}  ✓  {size_of(compiled.component)}  sha256:{digest}")
+    return Built(skill, digest, len(compiled.component), unchanged=False)
+
+
+def _compile(skill: Path, language: Language, manifest: SkillManifest, steps: Steps) -> Compiled:
+    tools = manifest.allowed_tools
+    if language is Language.TYPESCRIPT:
+        return compile_typescript(skill, tools, steps)
+    if language is Language.PYTHON:
+        return compile_python(skill, tools, steps)
+    return compile_native(skill, language, tools, steps)
+
+
+def _compile_ahead(component: bytes, steps: Steps) -> None:
+    """Compile as the service does, by its confined compiler; the machine code is not kept."""
+    key = machine_code_key(sha256_of(component), EngineProfile.OPEN)
+    with steps.step("aot", f"wasmtime compile · cache key sha256:{key[:12]}") as results:
+        try:
+            compiler = Compiler(landlock=landlock_available())
+            machine_code = asyncio.run(compiler.compile(component, EngineProfile.OPEN))
+        except SubgraphError as error:
+            raise AuthoringError(f"the component does not compile: {error.message}") from error
+        results.append(size_of(machine_code))
+
+
+def _manifest(skill: Path) -> SkillManifest:
+    try:
+        document = (skill / MANIFEST_NAME).read_bytes()
+    except OSError:
+        raise AuthoringError(f"there is no {MANIFEST_NAME} in {skill}") from None
+    try:
+        return parse_manifest(document, skill.name)[0]
+    except SubgraphError as error:
+        raise AuthoringError(error.message) from error
+
+
+def _recipe() -> list[str]:
+    """What makes a build besides the skill's own sources: the contract, the tools, and this package."""
+    toolchain = toolchain_dir()
+    files = [
+        *sorted(Path(__file__).parent.glob("*.py")),
+        *(toolchain / name for name in ("package-lock.json", "reproducible.c", "typescript.mjs")),
+    ]
+    digests = [sha256_of(path.read_bytes()) for path in files]
+    return [wit_text(), *digests, *(_version(name) for name in ("ziglang", "componentize-py"))]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _stamp_path(skill: Path) -> Path:
+    return build_dir() / f"{skill.name}-{sha256_of(os.fsencode(skill))[:12]}.json"
+
+
+def _stamp(recipe: str, compiled: Compiled, outputs: Mapping[str, bytes]) -> str:
+    return json.dumps(
+        {
+            "recipe": recipe,
+            "inputs": {os.fspath(source.path): source.sha256 for source in compiled.sources},
+            "outputs": {path: sha256_of(content) for path, content in outputs.items()},
+        }
+    )
+
+
+def _current(skill: Path, stamp: Path, recipe: str) -> bytes | None:
+    """Return the component if nothing has changed since it was built."""
+    try:
+        made = json.loads(stamp.read_bytes())
+        inputs = [(Path(path), digest) for path, digest in made["inputs"].items()]
+        outputs = [(skill / path, digest) for path, digest in made["outputs"].items()]
+        if made["recipe"] != recipe or not all(
+            sha256_of(path.read_bytes()) == digest for path, digest in [*inputs, *outputs]
+        ):
+            return None
+        return (skill / COMPONENT_PATH).read_bytes()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # A missing or damaged stamp only means that it is built again.
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old one or the new one, and never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
