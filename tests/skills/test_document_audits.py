@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import find, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from tests.support import rubric
@@ -259,6 +259,17 @@ def test_verdict_and_score_follow_from_the_severities(
 ) -> None:
     assert rubric.verdict(severities) == verdict
     assert rubric.score(severities) == score
+
+
+SEVERITY = st.sampled_from(rubric.SEVERITIES)
+
+
+@given(st.lists(SEVERITY, max_size=20), SEVERITY)
+def test_one_more_failed_rule_never_makes_a_document_better(severities: list[str], more: str) -> None:
+    verdicts = ["accept", "revise", "reject"]
+    before, after = severities, [*severities, more]
+    assert rubric.score(after) <= rubric.score(before)
+    assert verdicts.index(rubric.verdict(after)) >= verdicts.index(rubric.verdict(before))
 
 
 def test_heading_in_a_fenced_block_is_none() -> None:

@@ -178,3 +178,17 @@ def test_keys_of_obligations_are_defined() -> None:
     }
     used = {key for text in TEXTS.values() for key in re.findall(r"\b(?:PD|AI)-\d\b", text)}
     assert used == defined
+
+
+def test_gap_has_the_same_fields_in_text_template_and_example() -> None:
+    block = re.search(r"```json\n(.*?)```", TEXTS["SKILL.md"], re.DOTALL)
+    assert block is not None
+    gap = json.loads(block[1])
+    header = f"| {' | '.join(gap)} |"
+    assert header in TEXTS["references/template.md"]
+    assert header in TEXTS["references/example.md"]
+    row = next(
+        line for line in TEXTS["references/example.md"].splitlines() if line.startswith(f"| {gap['gap']} |")
+    )
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert all(cell.startswith(value) for cell, value in zip(cells, gap.values(), strict=True))
