@@ -29,8 +29,8 @@ from subgraph.catalog.showing import shown_in_line
 CheckTool = Callable[[str], str | None]
 
 COMPONENT = f"{EXTENSION_PREFIX}component"
-KEYWORDS = f"{EXTENSION_PREFIX}keywords"
 DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
+KEYWORDS = f"{EXTENSION_PREFIX}keywords"
 PERSONA = f"{EXTENSION_PREFIX}persona"
 EXTENSIONS = frozenset({ACTIVATION_EVENTS, COMPONENT, DEPENDS_ON, KEYWORDS, PERSONA, SCRIPT})
 """This host's own fields of `metadata`."""

@@ -86,9 +86,10 @@ SKILLS = sorted(path.parent for path in (ROOT / "skills").rglob("SKILL.md"))
 
 @pytest.mark.parametrize("skill", SKILLS, ids=lambda path: path.name)
 def test_skills_of_the_repository_have_nothing_to_warn_of(skill: Path) -> None:
+    declared = "cyberos-component" in (skill / "SKILL.md").read_text(encoding="utf-8")
     built = (skill / "dist" / "skill.wasm").exists()
     report = validate(skill)
-    assert report.ok == built
+    assert report.ok == (built or not declared)
     assert not warnings(report)
 
 

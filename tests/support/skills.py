@@ -113,7 +113,7 @@ class RunningService(Loop):
         super().__init__(runner)
         self.service = service
         self.settings = settings
-        self.skills = settings.skill_roots[0]
+        self.skills = next(iter(settings.skill_roots), settings.installed_skills_dir)
 
     def write(self, path: str, **what: Any) -> Path:
         """Write a skill and have the service find it."""
@@ -153,7 +153,11 @@ class Client:
     def __init__(self, loop: Loop, application: Starlette, settings: Settings) -> None:
         self._loop = loop
         self._application = application
-        self.skills = settings.skill_roots[0] if settings.skill_roots else settings.home
+        self.skills = (
+            next(iter(settings.skill_roots), settings.installed_skills_dir)
+            if settings.skill_roots
+            else settings.home
+        )
 
     def request(
         self, method: str, path: str = "/graphql", *, url: str = "http://127.0.0.1:8000", **what: Any
