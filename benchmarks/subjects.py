@@ -71,9 +71,9 @@ def typescript_subject(inputs: Sequence[dict[str, Any]] = ({"mst": "0123456789-0
 
 def _reference_case(value: dict[str, Any]) -> Case:
     text = orjson.dumps(value).decode()
-    # Isolated and without bytecode: a cache beside the script would be a change of the skill.
+    # Without bytecode: a cache beside the script would be a change of the skill.
     outcome = subprocess.run(
-        [sys.executable, "-IB", MST_SKILL / "scripts" / "validate_mst.py"],
+        [sys.executable, "-sEB", MST_SKILL / "scripts" / "validate_mst.py"],
         input=text,
         capture_output=True,
         text=True,

@@ -15,11 +15,11 @@ import yaml
 from typer.core import TyperGroup
 
 from subgraph import __version__, errors
+from subgraph.authoring import Language, scaffold
 from subgraph.capabilities import TrustTier
 from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
 from subgraph.catalog.activation_events import normalised
 from subgraph.catalog.field_rules import EXTENSIONS
-from subgraph.catalog.manifest import parse_manifest
 from subgraph.cli.app import app
 from subgraph.execution import tiers
 from subgraph.execution.confinement.attempts import ATTEMPTS
@@ -225,18 +225,38 @@ def test_operations_in_the_readme_work_in_their_order(service_url: str) -> None:
 
 
 def test_the_skill_in_the_readme_builds_and_runs(tmp_path: Path) -> None:
-    manifest = re.search(r"```markdown\n(.*?)```", page("README.md"), re.DOTALL)
     source = re.search(r"```typescript\n(.*?)```", page("README.md"), re.DOTALL)
-    assert manifest is not None
     assert source is not None
+    scaffold(tmp_path, "greet", Language.TYPESCRIPT)
     skill = tmp_path / "greet"
-    (skill / "src").mkdir(parents=True)
-    (skill / "SKILL.md").write_text(manifest[1], encoding="utf-8")
     (skill / "src" / "index.ts").write_text(source[1], encoding="utf-8")
-    assert parse_manifest(manifest[1].encode())[0].name == skill.name
     guest = Guest(build_skill(skill))
     assert guest.call('{"name": "An"}') == Answer(ok=True, text='{"greeting":"Xin chào An"}')
     assert guest.call("{}") == Answer(ok=False, text="name is missing")
+
+
+def test_every_skill_that_is_built_in_is_in_the_readme() -> None:
+    text = page("README.md")
+    skills = {path.parent for path in (ROOT / "skills").rglob("SKILL.md")}
+    assert len(skills) == 20
+    for skill in skills:
+        place = skill.relative_to(ROOT).as_posix()
+        assert place in text or place.startswith("skills/cuo/"), place
+
+
+def test_the_guest_library_and_the_languages_are_documented() -> None:
+    text = page("docs/authoring.md")
+    for module in (ROOT / "toolchain" / "guest").glob("*.ts"):
+        if not module.name.endswith(".d.ts") and module.name not in {
+            "index.ts",
+            "guard.ts",
+            "environment.ts",
+        }:
+            assert f"`{module.name}`" in text, module.name
+    for twin in (ROOT / "toolchain" / "guest" / "python").glob("*.py"):
+        assert f"`{twin.name}`" in text, twin.name
+    for language in Language:
+        assert f"| `{language}` | `{language.entry}` |" in text
 
 
 def test_single_test_of_the_contributing_guide_exists() -> None:
