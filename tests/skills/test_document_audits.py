@@ -165,6 +165,74 @@ def test_rule_rejects_the_example_spoiled_for_it(kind: str, rule: Rule) -> None:
     assert any(names <= allowed for names in broken), "no version breaks this rule alone"
 
 
+NEAR_MISSES = [
+    ("prd", "R02", "- Date: 2026-11-20", "- Date: 20/11/2026"),
+    ("prd", "R03", "- Owner: product owner of Ví Dụ Ledger", "- Owner: "),
+    ("prd", "R07", "24 days, same query, by 2027-06-30", "fewer days, by 2027-06-30"),
+    ("prd", "R07", "- Target: at most 0.5 hours a week by 2027-06-30", "- Target: at most 0.5 hours a week"),
+    ("prd", "R08", "- Baseline: unknown, counted from the first release on", "- Baseline: unknown"),
+    ("prd", "R12", ", so that none is forgotten in a busy week.", "."),
+    ("prd", "R13", "- Priority: should", "- Priority: urgent"),
+    ("prd", "R15", "- Source: REQ-001", "- Source: everybody knows"),
+    ("prd", "R16", "- Goal: GOAL-003", "- Goal: GOAL-001"),
+    ("prd", "R18", "- Target: 0 repeated reminders for", "- Target: no repeated reminders for"),
+    ("prd", "R21", "- Q-001 (legal seat, by 2026-12-04):", "- Q-001 (legal seat, soon):"),
+    ("prd", "R22", "- S-2: query", "- S-2: {query}"),
+    ("prd", "R23", "in my language, so that", "in my language etc., so that"),
+    ("fr", "R07", "### FR-003 ", "### FR-002 "),
+    (
+        "fr",
+        "R08",
+        "the system shall send one reminder to",
+        "the system shall send one reminder and shall log it to",
+    ),
+    ("fr", "R08", "The system shall record every", "The system should record every"),
+    ("fr", "R11", "- Source: US-004", "- Source: assumption"),
+    ("fr", "R12", "- Depends on: FR-003, FR-004, FR-005", "- Depends on: the others"),
+    ("fr", "R13", "- AC-1 (normal): Given a reminder sent", "- AC-1 (edge): Given a reminder sent"),
+    (
+        "fr",
+        "R15",
+        ", when the list is opened, then it says that there is none.",
+        ", when the list is opened.",
+    ),
+    ("fr", "R15", "- AC-3 (edge): Given no", "- AC-3 (empty): Given no"),
+    ("fr", "R16", "| US-004 | FR-003 |", "| US-004 | |"),
+    ("fr", "R17", "| US-004 | FR-003 |", "| US-004 | FR-003, FR-006 |"),
+    ("fr", "R20", "then the system refuses and says why.", "then the system reacts properly."),
+    (
+        "srs",
+        "R04",
+        'Based on: PRD "Remind customers of overdue invoices" 0.2, FR catalogue 0.2',
+        "Based on: the PRD",
+    ),
+    ("srs", "R11", "- Verification: test, FR-004/AC-1 to AC-4", "- Verification: test"),
+    (
+        "srs",
+        "R11",
+        "- Verification: test, FR-004/AC-1 to AC-4",
+        "- Verification: review, FR-004/AC-1 to AC-4",
+    ),
+    ("srs", "R14", "; under: 50,000 open invoices of one company, 20 users at once", ""),
+    (
+        "srs",
+        "R18",
+        "- On failure: nothing is sent on a balance that is not known",
+        "- Failure: nothing is sent",
+    ),
+    ("srs", "R19", "; because due dates are written so on the invoices.", "."),
+    ("srs", "R21", "| NFR-003 | US-001 | test |\n", ""),
+]
+"""Faults that a person makes: they hold the rules themselves, which the derived ones take as they are."""
+
+
+@pytest.mark.parametrize(("kind", "name", "before", "after"), NEAR_MISSES)
+def test_rule_sees_a_fault_that_a_person_makes(kind: str, name: str, before: str, after: str) -> None:
+    document = example(kind)
+    assert before in document
+    assert failed(rules_of(kind), document.replace(before, after, 1)) == {name}
+
+
 @each_audit
 def test_template_is_accepted_but_for_its_placeholders(kind: str) -> None:
     template = text(AUDITS[kind][1], "template.md")
