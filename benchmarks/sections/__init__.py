@@ -14,6 +14,7 @@ from benchmarks.sections import (
     peers,
     pool,
     scripts,
+    skills,
     stopping,
     worker_call,
 )
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "first": first_call.measure,
     "pool": pool.measure,
     "scripts": scripts.measure,
+    "skills": skills.measure,
     "invoke": invocation.measure,
     "http": http.measure,
     "stopping": stopping.measure,

@@ -15,8 +15,6 @@ from packageurl import PackageURL
 from subgraph.authoring.steps import Compiled, Tool, sha256_of
 from subgraph.catalog.manifest import SkillManifest
 
-BILL_PATH = "dist/skill.cdx.json"
-
 
 def bill_of_materials(skill: Path, manifest: SkillManifest, compiled: Compiled) -> str:
     """List what went into a component: its sources by digest, and the packages with code inside it.

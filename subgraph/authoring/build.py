@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from subgraph.authoring.bill import BILL_PATH, bill_of_materials
 from subgraph.authoring.component import component_imports
 from subgraph.authoring.errors import AuthoringError
 from subgraph.authoring.languages import Language, language_of
@@ -30,6 +29,8 @@ from subgraph.errors import SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile, machine_code_key
+
+BILL_PATH = "dist/skill.cdx.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,9 @@ def build_skill(directory: Path, options: BuildOptions, tell: Tell) -> Built:
         results.append(compiled.contract.reach)
     if options.compiles:
         _compile_ahead(compiled.component, steps)
+    # It takes 0.2 s to load, which no other command of the command line need wait for.
+    from subgraph.authoring.bill import bill_of_materials
+
     outputs = {
         COMPONENT_PATH: compiled.component,
         BILL_PATH: bill_of_materials(skill, manifest, compiled).encode(),

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from subgraph.execution.confinement import FileAccess
 from subgraph.execution.limits import ExitCode, Limits, memory_exceeded, output_exceeded, time_exceeded
 from subgraph.execution.protocol import Reply
+from subgraph.execution.script_code import ScriptCode
 from subgraph.execution.script_state import InterpreterState, run_exit_handlers
 
 ERROR_LINES, ERROR_CHARACTERS = 20, 2000
@@ -25,7 +26,6 @@ ERROR_LINES, ERROR_CHARACTERS = 20, 2000
 
 _INTERPRETER_BYTES = 8 * 1024 * 1024
 _TEXTS_OF_OUTPUT = 8
-_SOURCE_BYTES_LIMIT = 4 * 1024 * 1024  # a bound of what is read at once, not of what a skill may be
 
 
 def address_space_bytes(memory_bytes: int, output_bytes: int) -> int:
@@ -77,13 +77,13 @@ class ScriptRunner:
     """Runs scripts of one skill, one after the other, in this interpreter.
 
     The first directory of `access` is the skill's snapshot. `give_up` gets the reply to a run that
-    cannot go on, and must end the process. The code of a script is compiled once.
+    cannot go on, and must end the process. What lies in the snapshot is compiled once.
     """
 
     def __init__(self, access: FileAccess, give_up: Callable[[Reply], None]) -> None:
         self._snapshot = access.read[0]
         self._give_up = give_up
-        self._code: dict[str, CodeType] = {}
+        self._code = ScriptCode(self._snapshot)
         self._state = InterpreterState()
         self._main = sys.modules["__main__"]
         package_root = Path(__file__).parents[2]
@@ -101,13 +101,7 @@ class ScriptRunner:
 
     def code(self, entry: str) -> CodeType:
         """Return the compiled script; raises as reading and compiling it does."""
-        code = self._code.get(entry)
-        if code is None:
-            with open(entry, "rb") as file:  # noqa: PTH123
-                source = file.read(_SOURCE_BYTES_LIMIT)
-            code = compile(source, entry, "exec", dont_inherit=True)
-            self._code[entry] = code
-        return code
+        return self._code.of(entry)
 
     @contextlib.contextmanager
     def main_module(self, entry: str) -> Iterator[dict[str, object]]:

@@ -151,6 +151,20 @@ def test_it_imports_its_neighbours_and_reads_what_the_skill_brings(pool: Scripts
     assert pool.answer(pool.write(source, files=files)) == "next inner bảng"
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_its_neighbours_are_fresh_in_every_run(pool: Scripts, shared: bool) -> None:
+    source = "import neighbour; neighbour.COUNT.append(1); print(len(neighbour.COUNT))"
+    script = pool.write(source, shared=shared, files={"scripts/neighbour.py": "COUNT = []"})
+    assert [pool.answer(script) for _ in range(3)] == ["1", "1", "1"]
+
+
+def test_a_fault_in_a_neighbour_is_located(pool: Scripts) -> None:
+    broken = pool.write("import neighbour", files={"scripts/neighbour.py": "\ndef f(:\n"})
+    assert pool.run(broken).error == "SyntaxError: invalid syntax (scripts/neighbour.py, line 2)"
+    raising = pool.write("import neighbour", files={"scripts/neighbour.py": "\n1 / 0\n"})
+    assert pool.run(raising).error == "ZeroDivisionError: division by zero (scripts/neighbour.py, line 2)"
+
+
 def test_what_the_worker_has_loaded_for_itself_cannot_be_imported(pool: Scripts) -> None:
     for module in ("subgraph", "msgpack", "asyncpg"):
         reply = pool.run(f"import {module}")
