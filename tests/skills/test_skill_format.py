@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from skills_ref import validate as validate_by_the_reference
 
+from subgraph.catalog import validate
 from tests.support.toolchain import ROOT
 
 SKILLS = sorted(path.parent for path in (ROOT / "skills").rglob("SKILL.md"))
@@ -84,3 +86,18 @@ def test_json_examples_are_json(skill: Path) -> None:
     runs = {"cyberos-script", "cyberos-component"} & set(fields.get("metadata", {}))
     assert examples or not runs
     assert all(isinstance(json.loads(example), dict) for example in examples)
+
+
+def test_the_reference_validator_accepts_it(skill: Path) -> None:
+    assert validate_by_the_reference(skill) == []
+
+
+def test_our_own_strict_rules_find_nothing(skill: Path, built: None) -> None:
+    assert validate(skill).findings == ()
+
+
+def test_the_reference_validator_would_refuse_another_name(skill: Path, tmp_path: Path) -> None:
+    text = (skill / "SKILL.md").read_text(encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "SKILL.md").write_text(text, encoding="utf-8")
+    assert validate_by_the_reference(tmp_path / "other")
