@@ -20,6 +20,7 @@ from typing import Any
 from subgraph.authoring.errors import AuthoringError
 from subgraph.errors import InputInvalid
 from subgraph.execution.invocation import Executor, Invocation
+from subgraph.execution.limits import ExitCode
 from subgraph.principal import Principal
 from subgraph.service import Service
 
@@ -45,11 +46,15 @@ class Fixture:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a case by one executor; `problem` is None when all was as expected."""
+    """What came of a case by one executor: None, or what was not as expected.
+
+    `ungranted` is whether that was a capability that nobody has granted.
+    """
 
     fixture: Fixture
     executor: Executor
     problem: str | None
+    ungranted: bool = False
 
 
 def compact(value: object) -> str:
@@ -137,23 +142,25 @@ async def run_fixtures(service: Service, principal: Principal, name: str, worksp
         raise AuthoringError(f"{skill.header.path} has no {CASES_PATH}")
     fixtures = parse_fixtures(skill.tree.read(CASES_PATH))
     return [
-        Outcome(fixture, executor, await _problem(service, principal, name, fixture, executor, workspace))
+        await _outcome(service, principal, name, fixture, executor, workspace)
         for executor in executors
         for fixture in fixtures
     ]
 
 
-async def _problem(
+async def _outcome(
     service: Service, principal: Principal, name: str, fixture: Fixture, executor: Executor, workspace: Path
-) -> str | None:
+) -> Outcome:
     with laid_out(workspace, fixture.files):
         try:
             invocation = await service.invoke(principal, name, fixture.text, executor=executor)
         except InputInvalid as error:
             # The service takes objects alone, and no more than it has room for.
-            return None if fixture.fails else f"it was refused: {error.message}"
+            refusal = None if fixture.fails else f"it was refused: {error.message}"
+            return Outcome(fixture, executor, refusal)
         written = written_beside(workspace, fixture.files)
-    return _answer_problem(fixture, invocation) or _written_problem(fixture.written, written)
+    problem = _answer_problem(fixture, invocation) or _written_problem(fixture.written, written)
+    return Outcome(fixture, executor, problem, invocation.exit_code == ExitCode.VIOLATION)
 
 
 def _answer_problem(fixture: Fixture, invocation: Invocation) -> str | None:

@@ -112,5 +112,7 @@ def fixtures(
     for executor, total in totals.items():
         count = f"{total - bad[executor]}/{total} as expected"
         say_step("fixtures", f"{skill}  executor={executor.value.lower()}  {count}")
+    if any(outcome.ungranted for outcome in problems):
+        say_step("fixtures", f"what it needs is not granted: grant {skill} --all, then again", failed=True)
     if problems:
         raise typer.Exit(REFUSED)

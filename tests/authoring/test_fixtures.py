@@ -131,6 +131,7 @@ def test_a_run_that_ends_otherwise_says_how(run: Run) -> None:
     [outcome] = run({"id": "a", "input": made, "output": {}}, guest=host_caller())
     assert outcome.problem is not None
     assert outcome.problem.startswith("exit code 126")
+    assert outcome.ungranted
 
 
 def test_a_skill_without_cases_or_without_code_says_so(service: RunningService) -> None:
