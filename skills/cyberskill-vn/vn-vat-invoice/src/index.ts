@@ -27,7 +27,9 @@ export function run(input: string): string {
 
 function answer(request: Request): string {
   const invoice = invoiceOf(request);
-  const xml = request.profile === "gdt" ? gdtXml(invoice) : simpleXml(invoice, VERIFY);
+  const document = request.profile === "gdt" ? gdtXml(invoice) : simpleXml(invoice, VERIFY);
+  // A script's line end after its answer is no part of it to a host, so the answer has none.
+  const xml = document.trimEnd();
   if (request.outputPath !== null) write(request.outputPath, xml);
   if (request.output === "xml") return xml;
   return JSON.stringify({
