@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from amount_words import amount_in_words
 from invoice_rates import AS_OF, Rate, rate_of
-from invoice_refusals import NOT_IN_FORCE, Refused, Warned, warned
+from invoice_refusals import Refused, Warned, warned
 from invoice_request import Request
 from invoice_totals import Figures, figures_of
 from tax_code import PERSONAL_ID_VALID_FROM, REASONS, check_digit_fault, normalized, recognise
@@ -57,7 +57,8 @@ def _checked_mst(role: str, given: str, date: str, strict: bool, warnings: list[
     if isinstance(code, str):
         raise Refused(f"{field}_invalid", field, REASONS[code])
     if code.format == "12-digit-personal-id" and date < PERSONAL_ID_VALID_FROM:
-        raise Refused(f"{field}_not_in_force", field, NOT_IN_FORCE)
+        message = f"a personal ID serves as a tax code from {PERSONAL_ID_VALID_FROM} on"
+        raise Refused(f"{field}_not_in_force", field, message)
     fault = check_digit_fault(code)
     if fault is not None:
         if strict:

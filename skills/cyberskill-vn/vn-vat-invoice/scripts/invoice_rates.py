@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from invoice_refusals import refused
+from invoice_refusals import Refused, refused
 from skill_decimal import decimal_of
 
 _TABLE = json.loads((Path(__file__).parents[1] / "assets" / "tax-rates.json").read_text(encoding="utf-8"))
@@ -43,7 +43,8 @@ def rate_of(given: int | str, date: str, field: str) -> Rate:
         return _other_rate(given, field)
     # Days as YYYY-MM-DD sort as text.
     if (rate.valid_from and date < rate.valid_from) or (rate.valid_to and date > rate.valid_to):
-        raise refused("rate_not_in_force", field)
+        window = f"from {rate.valid_from or 'any day'} to {rate.valid_to or 'any day'}"
+        raise Refused("rate_not_in_force", field, f"{rate.label} is not in force on {date}, but {window}")
     return rate
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# The reasons that have one message each; those of a tax code have the messages of vn-mst-validate.
+# The reasons that have one message each; the others, of tax codes and dates, are made where they are found.
 REFUSALS = {
     "rate_not_known": (
         "the rates are 0, 0.05, 0.08 and 0.10, KCT and KKKNT; write another one as KHAC:AB.CD%"
     ),
     "rate_has_label": "this rate has a label of its own, so it is not written as KHAC",
-    "rate_not_in_force": "the 8% rate is for invoices from 2025-07-01 to 2026-12-31",
     "negative_amount": (
         "an invoice line has no negative figures; a line of kind discount is subtracted as it is"
     ),
@@ -24,8 +23,6 @@ REFUSALS = {
     "amount_too_large": "an amount is too large to be exact in every program that reads the invoice",
     "not_written": "the file could not be written",
 }
-
-NOT_IN_FORCE = "a personal ID serves as a tax code from 2025-07-01 on"
 
 WARNINGS = {
     "issue_date_missing": "without an issue date the rates are judged as of 2026-11-20",
@@ -42,8 +39,7 @@ WARNINGS = {
         "special goods need details of their own (TTHHDTrung), which this skill does not write"
     ),
     "unsigned_draft": (
-        "an unsigned draft: it becomes an invoice by the seller's signature and, where due, the authority's "
-        "code"
+        "an unsigned draft: no invoice before the seller's signature and, where due, the authority's code"
     ),
     "not_submittable": (
         "this form of the invoice is for programs and people; the tax authority does not take it"

@@ -15,6 +15,7 @@ from invoice_request import Line, Request
 from skill_decimal import ONE, decimal_text, divide_rounded
 
 PLACES = 6
+MILLIONTHS_OF_A_HUNDREDTH = 10_000
 # 2^53 - 1: beyond it a number of JSON is not exact. Numbers with a fraction are exact up to 15 digits.
 MOST_WHOLE = 9_007_199_254_740_991
 MOST_WITH_PLACES = 999_999_999_999_999
@@ -59,7 +60,7 @@ def places_of(currency: str) -> int:
 
 def money_text(amount: int, currency: str) -> str:
     """Write an amount of money with its point."""
-    return decimal_text(amount * 10 ** (PLACES - places_of(currency)))
+    return str(amount) if currency == "VND" else decimal_text(amount * MILLIONTHS_OF_A_HUNDREDTH)
 
 
 def figures_of(request: Request, rates: Sequence[Rate | None]) -> Figures:

@@ -8,7 +8,7 @@ import {
   recognise,
 } from "../../vn-mst-validate/src/tax-code.ts";
 import { AS_OF, type Rate, rateOf } from "./rates.ts";
-import { NOT_IN_FORCE, Refused, type Warning, warning } from "./refusals.ts";
+import { Refused, type Warning, warning } from "./refusals.ts";
 import type { Request } from "./request.ts";
 import { type Figures, figuresOf } from "./totals.ts";
 import { amountInWords } from "./words.ts";
@@ -46,7 +46,8 @@ function checkedMst(role: string, given: string, date: string, strict: boolean, 
   const code = recognise(given);
   if (typeof code === "string") throw new Refused(`${field}_invalid`, field, REASONS[code]);
   if (code.format === "12-digit-personal-id" && date < PERSONAL_ID_VALID_FROM) {
-    throw new Refused(`${field}_not_in_force`, field, NOT_IN_FORCE);
+    const message = `a personal ID serves as a tax code from ${PERSONAL_ID_VALID_FROM} on`;
+    throw new Refused(`${field}_not_in_force`, field, message);
   }
   const fault = checkDigitFault(code);
   if (fault !== null) {

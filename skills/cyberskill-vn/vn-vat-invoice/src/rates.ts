@@ -3,7 +3,7 @@
 import { type Decimal, decimalOf } from "cyberos-guest/decimal.ts";
 
 import table from "../assets/tax-rates.json";
-import { type WarningCode, refused } from "./refusals.ts";
+import { Refused, type WarningCode, refused } from "./refusals.ts";
 
 export const AS_OF = table.as_of;
 
@@ -38,7 +38,8 @@ export function rateOf(given: Decimal | string, date: string, field: string): Ra
   if (entry === undefined) return otherRate(given, field);
   // Days as YYYY-MM-DD sort as text.
   if ((entry.from !== null && date < entry.from) || (entry.to !== null && date > entry.to)) {
-    throw refused("rate_not_in_force", field);
+    const window = `from ${entry.from ?? "any day"} to ${entry.to ?? "any day"}`;
+    throw new Refused("rate_not_in_force", field, `${entry.label} is not in force on ${date}, but ${window}`);
   }
   return entry;
 }

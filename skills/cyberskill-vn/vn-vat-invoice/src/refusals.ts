@@ -1,19 +1,16 @@
 // What the skill tells about an invoice besides its figures: why it writes none, and what its reader must check.
 // scripts/invoice_refusals.py is the twin.
 
-/** The reasons that have one message each; those of a tax code have the messages of vn-mst-validate. */
+/** The reasons that have one message each; the others, of tax codes and dates, are made where they are found. */
 export const REFUSALS = {
   rate_not_known: "the rates are 0, 0.05, 0.08 and 0.10, KCT and KKKNT; write another one as KHAC:AB.CD%",
   rate_has_label: "this rate has a label of its own, so it is not written as KHAC",
-  rate_not_in_force: "the 8% rate is for invoices from 2025-07-01 to 2026-12-31",
   negative_amount: "an invoice line has no negative figures; a line of kind discount is subtracted as it is",
   discount_exceeds_amount: "the discount is more than the line's quantity times its unit price",
   discount_exceeds_goods: "the discounts at a rate, or their tax, are more than the goods and services at that rate",
   amount_too_large: "an amount is too large to be exact in every program that reads the invoice",
   not_written: "the file could not be written",
 } as const;
-
-export const NOT_IN_FORCE = "a personal ID serves as a tax code from 2025-07-01 on";
 
 export const WARNINGS = {
   issue_date_missing: "without an issue date the rates are judged as of 2026-11-20",
@@ -23,7 +20,7 @@ export const WARNINGS = {
   buyer_incomplete: "the invoice does not say this about the buyer",
   provider_mst_missing: "the tax code of the e-invoice provider is required; MSTTCGP is left empty",
   special_details_missing: "special goods need details of their own (TTHHDTrung), which this skill does not write",
-  unsigned_draft: "an unsigned draft: it becomes an invoice by the seller's signature and, where due, the authority's code",
+  unsigned_draft: "an unsigned draft: no invoice before the seller's signature and, where due, the authority's code",
   not_submittable: "this form of the invoice is for programs and people; the tax authority does not take it",
 } as const;
 

@@ -17,12 +17,12 @@ const HUNDREDTH: Decimal = 10_000n;
 const FIELDS = [
   "buyer_mst", "seller_mst", "provider_mst", "buyer", "seller", "lines", "profile", "rounding", "issue_date", "form",
   "serial", "number", "payment_method", "currency", "exchange_rate", "strict", "output", "output_path",
-]; // prettier-ignore
+];
 const SELLER_FIELDS = ["name", "address", "phone", "email", "bank_account", "bank_name"];
 const BUYER_FIELDS = [...SELLER_FIELDS, "personal_id", "representative"];
 const LINE_FIELDS = [
   "item", "code", "unit", "qty", "unit_price", "tax_rate", "kind", "discount_rate", "discount",
-]; // prettier-ignore
+];
 const KINDS = ["goods", "promotion", "discount", "note", "special"] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -130,7 +130,9 @@ function readLines(fields: Fields): Line[] {
 function readLine(line: Fields, place: string): Line {
   const kind = line.choice("kind", KINDS, "goods");
   const named = { place, kind, item: xmlText(line, "item", 500), code: optionalXmlText(line, "code", 50) };
-  if (kind !== "goods" && kind !== "special") refuseAll(line, ["discount_rate", "discount"], "is for goods and services");
+  if (kind !== "goods" && kind !== "special") {
+    refuseAll(line, ["discount_rate", "discount"], "is for goods and services");
+  }
   if (kind === "note") {
     refuseAll(line, ["unit", "qty", "unit_price", "tax_rate"], "has no place in a note");
     return { ...named, unit: null, quantity: 0n, unitPrice: 0n, taxRate: null, discountRate: null, discount: null };
@@ -201,7 +203,7 @@ function matching(fields: Fields, name: string, pattern: RegExp, what: string): 
 
 function optionalMatching(
   fields: Fields, name: string, pattern: RegExp, what: string, required: boolean,
-): string | null { // prettier-ignore
+): string | null {
   return required || fields.has(name) ? matching(fields, name, pattern, what) : null;
 }
 

@@ -9,6 +9,7 @@ import { refused } from "./refusals.ts";
 import type { Line, Request } from "./request.ts";
 
 const PLACES = 6;
+const MILLIONTHS_OF_A_HUNDREDTH = 10_000n;
 // 2^53 − 1: beyond it a number of JSON is not exact. Numbers with a fraction are exact up to 15 digits.
 const MOST_WHOLE = 9_007_199_254_740_991n;
 const MOST_WITH_PLACES = 999_999_999_999_999n;
@@ -45,7 +46,7 @@ export function placesOf(currency: string): number {
 
 /** Writes an amount of money with its point. */
 export function moneyText(amount: bigint, currency: string): string {
-  return decimalText(amount * 10n ** BigInt(PLACES - placesOf(currency)));
+  return currency === "VND" ? String(amount) : decimalText(amount * MILLIONTHS_OF_A_HUNDREDTH);
 }
 
 /** Computes every figure; throws Refused. */
