@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,27 +14,30 @@ from hypothesis import strategies as st
 from subgraph.execution.confinement import NOTHING, directories_grantable
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Scripts, scripts
-from tests.support.parity import SKILLS, Reference, compact, fixtures_of
-from tests.support.toolchain import HOST, Answer, Guest, build_skill
+from tests.support.parity import compact, fixtures_of
+from tests.support.toolchain import HOST, Answer
 from tests.support.vat_invoices import (
     BUYER,
     GDT,
     GDT_TREE,
     HOSTILE_NAMES,
+    NAMESPACE,
     SIMPLE,
+    SKILL,
+    Both,
+    Twins,
     check_gdt,
-    expected_sums,
+    codes,
     invoices,
     label_of,
     line,
-    read_words,
+    output,
+    texts,
+    xml_of,
 )
 
-SKILL = SKILLS / "cyberskill-vn" / "vn-vat-invoice"
 DOCUMENT = (SKILL / "SKILL.md").read_text(encoding="utf-8")
 FIXTURES = {fixture.id: fixture for fixture in fixtures_of(SKILL)}
-NAMESPACE = "{urn:vn:gdt:v3}"
-Both = Callable[[str], Answer]
 
 property_test = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -44,52 +45,13 @@ property_test = settings(
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
+    return Twins(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")
-def reference(workspace: Path) -> Reference:
-    return Reference(SKILL, workspace)
-
-
-@pytest.fixture(scope="module")
-def guest(workspace: Path) -> Guest:
-    return Guest(build_skill(SKILL), workspace)
-
-
-@pytest.fixture(scope="module")
-def both(reference: Reference, guest: Guest) -> Both:
-    """Ask the reference and the component, which must agree to the byte."""
-
-    def ask(text: str) -> Answer:
-        expected = reference.call(text)
-        assert guest.call(text) == expected
-        return expected
-
-    return ask
-
-
-def output(both: Both, request: dict[str, Any]) -> dict[str, Any]:
-    answer = both(compact(request))
-    assert answer.ok, answer.text
-    parsed: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)
-    return parsed
-
-
-def xml_of(answer: dict[str, Any]) -> ElementTree.Element:
-    return ElementTree.fromstring(answer["xml"].encode())  # noqa: S314 - our own
-
-
-def texts(root: ElementTree.Element, path: str) -> list[str]:
-    namespace = NAMESPACE if root.tag.startswith("{") else ""
-    return [
-        found.text or "" for found in root.findall("/".join(namespace + name for name in path.split("/")))
-    ]
-
-
-def codes(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
-    return [(warning["code"], warning["field"]) for warning in answer["warnings"]]
+def both(twins: Twins) -> Both:
+    return twins.ask
 
 
 class TestQuickstart:
@@ -106,133 +68,6 @@ class TestQuickstart:
         answer = json.loads(FIXTURES[fixture_id].answer.text)
         assert answer["totals"]["tax"] == tax
         assert answer["totals"]["by_rate"] == [{"tax_rate": "10%", "amount": 45, "tax": tax}]
-
-
-class TestTotals:
-    """Against the same sums by `decimal`, in both profiles, both roundings and two kinds of currency."""
-
-    @settings(property_test, max_examples=1500)
-    @given(request=st.sampled_from(["simple", "gdt"]).flatmap(invoices))
-    def test_are_those_of_an_independent_computation(self, both: Both, request: dict[str, Any]) -> None:
-        answer = output(both, request)
-        sums = expected_sums(request, request["rounding"])
-        if not answer["ok"]:
-            # A discount of a line that is too large is refused before the sums are looked at.
-            negative = any(part < 0 for pair in sums.rates.values() for part in pair)
-            assert answer["reason"] == "discount_exceeds_amount" or (
-                negative and answer["reason"] == "discount_exceeds_goods"
-            )
-            return
-        totals = answer["totals"]
-        assert {part["tax_rate"]: (part["amount"], part["tax"]) for part in totals["by_rate"]} == sums.rates
-        assert (totals["amount"], totals["tax"], totals["discount"]) == (sums.amount, sums.tax, sums.discount)
-        assert totals["grand_total"] == sums.amount + sums.tax == read_words(totals["in_words"])
-        self.check_document(xml_of(answer), totals, request)
-
-    def check_document(
-        self, root: ElementTree.Element, totals: dict[str, Any], request: dict[str, Any]
-    ) -> None:
-        gdt = request.get("profile") == "gdt"
-        group = "DLHDon/NDHDon/TToan/THTTLTSuat/LTSuat/" if gdt else "TaxTotal/"
-        amount, tax = ("ThTien", "TThue") if gdt else ("Amount", "TaxAmount")
-        assert sum(map(Decimal, texts(root, group + amount))) == totals["amount"]
-        assert sum(map(Decimal, texts(root, group + tax))) == totals["tax"]
-        pay = "DLHDon/NDHDon/TToan/"
-        paths = (
-            ("TgTCThue", "TgTThue", "TgTTTBSo") if gdt else ("TotalAmount", "TotalTaxAmount", "GrandTotal")
-        )
-        whole = [Decimal(text) for path in paths for text in texts(root, pay * gdt + path)]
-        assert whole == [totals["amount"], totals["tax"], totals["grand_total"]]
-        assert texts(root, pay + "TgTTTBChu" if gdt else "AmountInWords") == [totals["in_words"]]
-        if gdt:
-            check_gdt(root)
-            assert [Decimal(text) for text in texts(root, pay + "TTCKTMai")] == [totals["discount"]] * bool(
-                totals["discount"]
-            )
-        elif request["rounding"] == "line":
-            assert sum(map(Decimal, texts(root, "LineItem/TaxAmount"))) == totals["tax"]
-            assert sum(map(Decimal, texts(root, "LineItem/Amount"))) == totals["amount"]
-
-    @pytest.mark.parametrize("base", [SIMPLE, GDT], ids=["simple", "gdt"])
-    def test_of_a_thousand_lines(self, both: Both, base: dict[str, Any]) -> None:
-        choice = random.Random(20261120)  # noqa: S311
-        lines = [
-            line(
-                f"Mặt hàng {number}",
-                choice.randrange(1, 99) / 4,
-                choice.randrange(100, 10**6),
-                choice.choice(["10%", 0.05, "KCT"]),
-            )
-            for number in range(1000)
-        ]
-        request = {**base, "lines": lines}
-        answer = output(both, request)
-        sums = expected_sums(request, answer["rounding"])
-        assert (answer["totals"]["amount"], answer["totals"]["tax"]) == (sums.amount, sums.tax)
-        name = "DLHDon/NDHDon/DSHHDVu/HHDVu/THHDVu" if base is GDT else "LineItem/Item"
-        assert texts(xml_of(answer), name) == [entry["item"] for entry in lines]
-
-
-class TestWords:
-    # As people write them, not as the skill does.
-    @pytest.mark.parametrize(
-        ("number", "words"),
-        [
-            (1, "Một"), (10, "Mười"), (11, "Mười một"), (15, "Mười lăm"), (21, "Hai mươi mốt"),
-            (24, "Hai mươi tư"), (25, "Hai mươi lăm"), (101, "Một trăm lẻ một"), (105, "Một trăm lẻ năm"),
-            (110, "Một trăm mười"), (115, "Một trăm mười lăm"), (1001, "Một nghìn không trăm lẻ một"),
-            (1005, "Một nghìn không trăm lẻ năm"),
-            (10_000_000, "Mười triệu"), (1_000_000_000, "Một tỷ"), (1_000_000_000_000, "Một nghìn tỷ"),
-            (1_002_003_004, "Một tỷ không trăm lẻ hai triệu không trăm lẻ ba nghìn không trăm lẻ bốn"),
-        ],
-    )  # fmt: skip
-    def test_of_known_amounts(self, both: Both, number: int, words: str) -> None:
-        answer = output(both, {**SIMPLE, "lines": [line(price=number, rate="KCT")]})
-        assert answer["totals"]["in_words"] == f"{words} đồng"
-
-    def test_of_the_reference_table(self, reference: Reference) -> None:
-        in_words = reference.modules["amount_words"].amount_in_words
-        text = (SKILL / "references" / "amount-in-words.md").read_text(encoding="utf-8")
-        rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
-        assert len(rows) > 20
-        assert [(number, in_words(int(number), "VND")) for number, _ in rows] == rows
-
-    def test_read_back_as_the_number_up_to_18_digits(self, reference: Reference) -> None:
-        in_words = reference.modules["amount_words"].amount_in_words
-        choice = random.Random(20261120)  # noqa: S311
-        # Groups of zeros, and small numbers in the groups, are where the words differ.
-        groups = [
-            "000",
-            "001",
-            "004",
-            "005",
-            "010",
-            "011",
-            "014",
-            "015",
-            "020",
-            "021",
-            "024",
-            "025",
-            "100",
-            "104",
-        ]
-        numbers = [
-            int("".join(choice.choices([*groups, f"{choice.randrange(1000):03}"], k=6))) for _ in range(5000)
-        ]
-        for number in [*range(10_000), *numbers, 10**18 - 1]:
-            words = in_words(number, "VND")
-            assert read_words(words) == number, words
-            assert len(words) <= 255
-            assert read_words(in_words(number, "USD")) == Decimal(number) / 100
-
-    @property_test
-    @given(number=st.integers(0, 999_999_999_999_999), currency=st.sampled_from(["VND", "USD"]))
-    def test_are_the_same_in_both_twins(self, both: Both, number: int, currency: str) -> None:
-        exact = str(number) if currency == "VND" else f"{number // 100}.{number % 100:02}"
-        request = {**SIMPLE, "currency": currency, "lines": [line(price=exact, rate="KCT")]}
-        answer = output(both, request | ({} if currency == "VND" else {"exchange_rate": 25000}))
-        assert read_words(answer["totals"]["in_words"]) == Decimal(exact) == answer["totals"]["grand_total"]
 
 
 class TestDocument:
@@ -331,70 +166,6 @@ class TestDocument:
             )
 
 
-class TestRates:
-    TABLE: dict[str, Any] = json.loads((SKILL / "assets" / "tax-rates.json").read_text(encoding="utf-8"))
-
-    def test_are_those_in_force_as_of_the_date_printed(self) -> None:
-        window = {"8%": ("2025-07-01", "2026-12-31")}
-        rates = {"0%": "0", "5%": "0.05", "8%": "0.08", "10%": "0.10", "KCT": None, "KKKNT": None}
-        assert self.TABLE["as_of"] == "2026-11-20"
-        assert {entry["label"]: entry["rate"] for entry in self.TABLE["rates"]} == rates
-        for entry in self.TABLE["rates"]:
-            assert (entry["valid_from"], entry["valid_to"]) == window.get(entry["label"], (None, None))
-
-    def test_documents_and_messages_have_the_same_dates(self, reference: Reference) -> None:
-        refusals = reference.modules["invoice_refusals"]
-        [eight] = [entry for entry in self.TABLE["rates"] if entry["label"] == "8%"]
-        table = (SKILL / "references" / "gdt-xml-format.md").read_text(encoding="utf-8")
-        assert re.search(rf"\| `8%` .*\| {eight['valid_from']} \| {eight['valid_to']} \|", table)
-        for code in ("issue_date_missing", "issue_date_after_rules"):
-            assert refusals.WARNINGS[code].endswith(self.TABLE["as_of"])
-        assert re.findall(r"\d{4}-\d\d-\d\d", reference.module.VERIFY) == [self.TABLE["as_of"]]
-        assert f"8% before {eight['valid_from']} or after {eight['valid_to']}" in DOCUMENT
-        assert self.TABLE["as_of"] == reference.modules["tax_code"].AS_OF
-
-    @pytest.mark.parametrize(
-        ("day", "in_force"),
-        [("2025-06-30", False), ("2025-07-01", True), ("2026-12-31", True), ("2027-01-01", False)],
-    )
-    @pytest.mark.parametrize("rate", [0.08, "8%", "0.08"])
-    def test_eight_per_cent_has_its_time(self, both: Both, day: str, in_force: bool, rate: object) -> None:
-        answer = output(
-            both, {**SIMPLE, "issue_date": day, "lines": [line(rate=0.1), line(rate=rate), line(rate=rate)]}
-        )
-        if in_force:
-            assert codes(answer).count(("reduced_rate_eligibility", "lines[1].tax_rate")) == 1
-        else:
-            assert (answer["reason"], answer["field"]) == ("rate_not_in_force", "lines[1].tax_rate")
-            assert answer["message"] == f"8% is not in force on {day}, but from 2025-07-01 to 2026-12-31"
-
-    @property_test
-    @given(
-        rate=st.decimals(-1, 11, places=2).map(float)
-        | st.text(max_size=12)
-        | st.from_regex(r"KHAC:\d\d[.,]\d\d%?")
-    )
-    def test_nothing_else_is_a_rate(self, both: Both, rate: float | str) -> None:
-        answer = both(compact({**SIMPLE, "lines": [line(rate=rate)]}))
-        if answer.ok:
-            parsed = json.loads(answer.text)
-            known = {*(entry["label"] for entry in self.TABLE["rates"]), 0, 0.05, 0.08, 0.1}
-            digits = isinstance(rate, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", rate)
-            other = re.fullmatch(r"KHAC:[0-9]{2}\.[0-9]{2}%", str(rate))
-            if parsed["ok"]:
-                assert rate in known or other or digits
-            else:
-                assert rate not in known
-                assert parsed["reason"] == ("rate_has_label" if other else "rate_not_known")
-                assert "KHAC" in parsed["message"]
-
-    def test_no_tax_is_not_a_rate_of_zero(self, both: Both) -> None:
-        labels = ["KKKNT", "0%", "KCT"]
-        for base in (SIMPLE, GDT):
-            answer = output(both, {**base, "lines": [line(rate=label) for label in labels]})
-            assert [part["tax_rate"] for part in answer["totals"]["by_rate"]] == labels
-
-
 class TestTaxCodes:
     @pytest.mark.parametrize("role", ["seller", "buyer", "provider"])
     def test_faults_by_their_role(self, both: Both, role: str) -> None:
@@ -464,23 +235,23 @@ class TestParity:
 
 
 class TestFile:
-    def test_has_the_bytes_of_the_answer(self, both: Both, workspace: Path) -> None:
+    def test_has_the_bytes_of_the_answer(self, twins: Twins, both: Both) -> None:
         request = {**GDT, "lines": [line("Hóa đơn\r\n👩‍💻")], "output_path": "thư mục/một.xml"}
         answer = output(both, request)
         assert answer["written"] == request["output_path"]
-        assert (workspace / request["output_path"]).read_bytes().decode() == answer["xml"]
+        assert (twins.workspace / request["output_path"]).read_bytes().decode() == answer["xml"]
         assert "written" not in output(both, {**request, "strict": True, "seller_mst": "0123456789"})
 
-    def test_is_written_only_with_a_path(self, guest: Guest) -> None:
-        before = guest.host_calls
-        assert guest.call(FIXTURES["mixed-gdt"].text).ok
-        assert guest.host_calls == before
-        assert guest.imports() == {HOST: ["write-file"]}
+    def test_is_written_only_with_a_path(self, twins: Twins) -> None:
+        before = twins.guest.host_calls
+        assert twins.guest.call(FIXTURES["mixed-gdt"].text).ok
+        assert twins.guest.host_calls == before
+        assert twins.guest.imports() == {HOST: ["write-file"]}
 
     @property_test
     @given(path=st.from_regex(r"[a-zđ./\\ ~-]{0,12}(\.xml)?", fullmatch=True))
-    def test_never_leaves_the_workspace(self, reference: Reference, path: str) -> None:
-        read = reference.modules["invoice_request"].read_request
+    def test_never_leaves_the_workspace(self, twins: Twins, path: str) -> None:
+        read = twins.reference.modules["invoice_request"].read_request
         try:
             accepted = read(compact({**SIMPLE, "lines": [line()], "output_path": path})).output_path
         except ValueError:
@@ -492,8 +263,8 @@ class TestFile:
 
 
 class TestDocumentation:
-    def test_every_reason_warning_and_field_is_described(self, reference: Reference, both: Both) -> None:
-        modules = reference.modules
+    def test_every_reason_warning_and_field_is_described(self, twins: Twins, both: Both) -> None:
+        modules = twins.reference.modules
         roles = ("seller", "buyer", "provider")
         faults = ("invalid", "not_in_force", "check_digit_mismatch", "check_digit_impossible")
         messages = {*modules["invoice_refusals"].REFUSALS, *modules["invoice_refusals"].WARNINGS}

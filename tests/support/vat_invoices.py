@@ -6,13 +6,22 @@ authority's format as a table; and requests to compare with.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from hypothesis import strategies as st
+
+from tests.support.parity import SKILLS, Reference, compact
+from tests.support.toolchain import Answer, Guest, build_skill
+
+SKILL = SKILLS / "cyberskill-vn" / "vn-vat-invoice"
+NAMESPACE = "{urn:vn:gdt:v3}"
 
 EXACT = Context(prec=80)
 RATES = {"0%": Decimal(0), "5%": Decimal("0.05"), "8%": Decimal("0.08"), "10%": Decimal("0.1")}
@@ -37,6 +46,46 @@ HOSTILE_NAMES = [
     "<>&\"'", "]]>", "a\r\nb\rc\nd\te", " blanks ", "👩‍💻🇻🇳", "Ho\u0301a đơn", "Hóa đơn", "&amp;&#13;",
     "<!--", "<?xml?>", "\u00a0\u2028\u2029\ufeff\ufffd", "\U0010ffff\ue000", "\x7f\x85\x9f",
 ]  # fmt: skip
+
+
+Both = Callable[[str], Answer]
+
+
+class Twins:
+    """The reference and the component, which must agree to the byte, with the same files."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        self.reference = Reference(SKILL, workspace)
+        self.guest = Guest(build_skill(SKILL), workspace)
+
+    def ask(self, text: str) -> Answer:
+        """Ask both."""
+        expected = self.reference.call(text)
+        assert self.guest.call(text) == expected
+        return expected
+
+
+def output(both: Both, request: dict[str, Any]) -> dict[str, Any]:
+    answer = both(compact(request))
+    assert answer.ok, answer.text
+    parsed: dict[str, Any] = json.loads(answer.text, parse_float=Decimal)
+    return parsed
+
+
+def xml_of(answer: dict[str, Any]) -> ElementTree.Element:
+    return ElementTree.fromstring(answer["xml"].encode())  # noqa: S314 - our own
+
+
+def texts(root: ElementTree.Element, path: str) -> list[str]:
+    namespace = NAMESPACE if root.tag.startswith("{") else ""
+    return [
+        found.text or "" for found in root.findall("/".join(namespace + name for name in path.split("/")))
+    ]
+
+
+def codes(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(warning["code"], warning["field"]) for warning in answer["warnings"]]
 
 
 class Sums(NamedTuple):
