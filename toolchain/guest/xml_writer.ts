@@ -1,6 +1,7 @@
 // Writes XML 1.0, indented by two blanks. python/skill_xml_writer.py is its twin.
 
 const ILLEGAL = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+const SPECIAL = /[&<>\r]/;
 const ESCAPES: Readonly<Record<string, string>> = {
   "&": "&amp;",
   "<": "&lt;",
@@ -16,19 +17,21 @@ export function isXmlText(text: string): boolean {
   return !ILLEGAL.test(text);
 }
 
+export type Attributes = Readonly<Record<string, string>>;
+
 export class XmlWriter {
   readonly #lines: string[] = [];
   readonly #open: string[] = [];
 
   /** Starts an element that has elements; its attributes come in the order given. */
-  open(name: string, attributes: Readonly<Record<string, string>> = {}): this {
+  open(name: string, attributes?: Attributes): this {
     this.#lines.push(`${this.#indent()}<${name}${attributesText(attributes)}>`);
     this.#open.push(name);
     return this;
   }
 
   /** Writes an element that has text. */
-  leaf(name: string, text: string, attributes: Readonly<Record<string, string>> = {}): this {
+  leaf(name: string, text: string, attributes?: Attributes): this {
     this.#lines.push(`${this.#indent()}<${name}${attributesText(attributes)}>${escaped(text)}</${name}>`);
     return this;
   }
@@ -55,7 +58,8 @@ export class XmlWriter {
   }
 }
 
-function attributesText(attributes: Readonly<Record<string, string>>): string {
+function attributesText(attributes: Attributes | undefined): string {
+  if (attributes === undefined) return "";
   return Object.entries(attributes)
     .map(([name, value]) => ` ${name}="${value.replace(/[&<>"\t\n\r]/g, escape)}"`)
     .join("");
@@ -63,7 +67,7 @@ function attributesText(attributes: Readonly<Record<string, string>>): string {
 
 function escaped(text: string): string {
   // A line end is data here, and a carriage return would be read as one.
-  return text.replace(/[&<>\r]/g, escape);
+  return SPECIAL.test(text) ? text.replace(/[&<>\r]/g, escape) : text;
 }
 
 function escape(character: string): string {
