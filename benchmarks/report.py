@@ -21,6 +21,8 @@ _HEADINGS = {
     "bytes": "bytes",
     "cpu_us": "CPU µs/call",
     "service_cpu_us": "service CPU µs/call",
+    "seconds": "wall s",
+    "memory_mib": "memory MiB",
     "ratio_p99": "p99 to alone",
 }
 _EXACT_BELOW = 100  # from here on a digit after the point says nothing
