@@ -1,0 +1,45 @@
+// Draws a QR symbol as SVG: each row one line that is lifted over light modules. scripts/picture.py is its twin.
+
+import { type QrSymbol } from "./qr.ts";
+
+/** Light modules around a symbol, as the standard asks. */
+const QUIET = 4;
+
+// How the pen crosses eight modules: for each value of a byte whose lowest bit is the leftmost of them. At the end of
+// a row it is not lifted once more.
+const ACROSS = Array.from({ length: 256 }, (_, byte) => strokes(byte));
+const TO_THE_END = ACROSS.map((path) => path.replace(/m[0-9] 0$/, ""));
+
+const SHIFTS = Array.from({ length: 256 }, (_, word) => BigInt(64 * word));
+
+export function drawn({ size, width, modules }: QrSymbol, title: string): string {
+  const words = width / 64;
+  const bits = new BigUint64Array(size * words);
+  for (let word = 0; word < bits.length; word += 1) bits[word] = modules >> SHIFTS[word]!;
+  const bytes = new Uint8Array(bits.buffer);
+  const rowBytes = width / 8;
+  const last = size >> 3;
+  const path: string[] = [];
+  for (let row = 0; row < size; row += 1) {
+    const start = row * rowBytes;
+    path.push(`M${QUIET} ${QUIET + row}.5`);
+    for (let byte = start; byte < start + last; byte += 1) path.push(ACROSS[bytes[byte]!]!);
+    path.push(TO_THE_END[bytes[start + last]!]!);
+  }
+  const side = size + 2 * QUIET;
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${side} ${side}" shape-rendering="crispEdges" role="img">` +
+    `<title>${escaped(title)}</title><path fill="#fff" d="M0 0h${side}v${side}H0z"/>` +
+    `<path stroke="#000" d="${path.join("")}"/></svg>`
+  );
+}
+
+function strokes(byte: number): string {
+  const digits = byte.toString(2).padStart(8, "0");
+  const runs = [...digits].reverse().join("").match(/0+|1+/g)!;
+  return runs.map((run) => (run.startsWith("1") ? `h${run.length}` : `m${run.length} 0`)).join("");
+}
+
+function escaped(text: string): string {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
