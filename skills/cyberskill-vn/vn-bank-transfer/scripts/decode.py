@@ -6,7 +6,7 @@ The twin of `src/decode.ts`.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict
+from typing import Any
 
 from banks import AS_OF, bank_of_bin
 from plain_text import plain
@@ -36,7 +36,7 @@ REASONS = {
     "bad_amount": "the amount is not one to thirteen digits without a zero in front",
 }
 
-Field = Dict[str, Any]
+Field = dict[str, Any]
 """`id`, `length` and `value`, and for some tags their own `fields`."""
 
 NESTED = frozenset(["38", "38.01", "62"])

@@ -26,11 +26,11 @@ _TO_THE_END = [re.sub("m[0-9] 0$", "", path) for path in _ACROSS]
 
 def drawn(symbol: Symbol, title: str) -> str:
     """Draw a symbol; its title is what a screen reader reads out."""
-    size, row_bytes = symbol.size, symbol.width // 8
-    data = symbol.modules.to_bytes(size * row_bytes, "little")
+    size = symbol.size
     path = []
     for row in range(size):
-        *bytes_, last = data[row * row_bytes : row * row_bytes + size // 8 + 1]
+        bits = symbol.modules >> row * symbol.width & (1 << size) - 1
+        *bytes_, last = bits.to_bytes(size // 8 + 1, "little")
         path.append(f"M{QUIET} {QUIET + row}.5")
         path.extend(_ACROSS[byte] for byte in bytes_)
         path.append(_TO_THE_END[last])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from qr_layout import BLOCKS, EC_CODEWORDS, MOST_VERSION, Layout, layout_of
+from qr_layout import VERSIONS, Layout, layout_of
 
 PAD = (0xEC, 0x11)
 
@@ -26,8 +26,8 @@ class Symbol(NamedTuple):
 
 
 def encode_qr(text: str, given: int | None = None) -> Symbol:
-    """Encode ASCII text; a mask that is given is taken without comparing."""
-    layout = layout_of(smallest_for(len(text)))
+    """Encode ASCII text of 82 characters or more; a mask that is given is taken without comparing."""
+    layout = smallest_for(len(text))
     data = placed(interleaved(data_codewords(text, layout), layout), layout)
     symbols = [data ^ fixed for fixed in layout.fixed]
     if given is None:
@@ -35,30 +35,19 @@ def encode_qr(text: str, given: int | None = None) -> Symbol:
     return Symbol(layout.version, given, layout.size, layout.width, symbols[given])
 
 
-def smallest_for(characters: int) -> int:
+def smallest_for(characters: int) -> Layout:
     """Return the smallest version that holds so many bytes."""
-    for version in range(1, MOST_VERSION + 1):
-        # Four bits of mode, eight or sixteen of length, four to end with.
-        if characters + (2 if version < 10 else 3) <= data_codewords_of(version):
-            return version
+    for version in VERSIONS:
+        layout = layout_of(version)
+        # Four bits of mode, eight of length, four to end with.
+        if characters + 2 <= layout.data_codewords:
+            return layout
     raise ValueError("the text is too long for a QR symbol")
-
-
-def data_codewords_of(version: int) -> int:
-    """Count the data codewords of a version."""
-    size = 4 * version + 17
-    finders, timing = 3 * 64 + 31, 2 * (size - 16)
-    lines = 0 if version == 1 else version // 7 + 2
-    # All but three places have an alignment pattern; those on the timing patterns share five modules with them.
-    alignments = 25 * (lines * lines - 3) - 2 * 5 * (lines - 2) if lines else 0
-    free = size * size - finders - timing - alignments - (0 if version < 7 else 36)
-    return free // 8 - EC_CODEWORDS[version - 1] * BLOCKS[version - 1]
 
 
 def data_codewords(text: str, layout: Layout) -> bytes:
     """Write the mode, the length, the text, the end, and what fills the rest."""
-    length_digits = 2 if layout.version < 10 else 4
-    data = bytes.fromhex(f"4{len(text):0{length_digits}x}{text.encode('ascii').hex()}0")
+    data = bytes.fromhex(f"4{len(text):02x}{text.encode('ascii').hex()}0")
     missing = layout.data_codewords - len(data)
     return data + bytes(PAD[index % 2] for index in range(missing))
 
@@ -126,8 +115,8 @@ def penalty(dark: int, layout: Layout) -> int:
     dark <<= ahead
     across = _Line(dark, 1, layout.row_of_five << ahead, layout.everywhere)
     down = _Line(dark, layout.width, layout.column_of_five << ahead, layout.everywhere)
-    # Rule 1: a run of n modules, n >= 5, has n - 4 places where five start, and two ends. 3 + (n - 5) is their sum.
-    points = sum(count(line.fives) + count(line.ends) for line in (across, down))
+    # Rule 1: of a run of n modules, n >= 5, the first n - 2.
+    points = count(across.runs) + count(down.runs)
     # Rule 2: three for each block of two by two.
     blocks = across.equal & across.equal >> layout.width & down.equal & layout.block_of_four << ahead
     # Rule 3: forty for each 1:1:3:1:1 beside four light modules.
@@ -145,8 +134,9 @@ class _Line:
         change = dark ^ dark >> step
         self.equal = change ^ everywhere
         three = self.equal & self.equal >> step
-        self.fives = three & three >> 2 * step & of_five
-        self.ends = self.fives ^ self.fives << step
+        fives = three & three >> 2 * step & of_five
+        # It has n - 4 places where five start.
+        self.runs = fives | fives << step | fives << 2 * step
         dark_to_light = dark & change
         one_light = dark_to_light & (change ^ dark_to_light) >> step
         finder = one_light & (dark & three) >> 2 * step & one_light >> 4 * step

@@ -1,27 +1,27 @@
 """Where everything of a QR symbol lies (ISO/IEC 18004, error correction level M), as masks of integers.
 
 The twin of `src/qr-layout.ts`. A symbol is one integer: module (row, column) is bit `row * width + column`.
-`width` is a power of two that leaves at least four light columns beside the symbol, so that a shift by one
-module or one row never takes a module of the symbol to another place of it.
+Beside it lie four light columns: as far as the rules of the masks look, and so that a shift by one module or
+one row never takes a module to another place of the symbol.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Callable, Dict, NamedTuple, Tuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-MOST_VERSION = 18
-"""Enough for 560 bytes at level M."""
+VERSIONS = range(5, 9)
+"""The shortest text of a transfer has 82 characters; version 8 holds 152, and the longest has 150."""
 
 # Level M, by version: error correction codewords of each block, and the number of blocks.
-EC_CODEWORDS = (10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26)
-BLOCKS = (1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13)
+EC_CODEWORDS = (10, 16, 26, 18, 24, 16, 18, 22)
+BLOCKS = (1, 1, 1, 2, 2, 4, 4, 4)
 
 FORMAT_GENERATOR = 0x537
 FORMAT_MASK = 0x5412
 VERSION_GENERATOR = 0x1F25
 LIGHT_COLUMNS = 4
-"""Beside a symbol: as far as rule 3 of the masks looks."""
 
 MASK_PERIOD = 12
 """Each mask repeats itself after so many rows."""
@@ -37,8 +37,8 @@ MASK_PATTERNS: tuple[Callable[[int, int], bool], ...] = (
     lambda i, j: ((i + j) % 2 + i * j % 3) % 2 == 0,
 )
 
-Place = Tuple[int, int]
-Modules = Dict[Place, bool]
+Place = tuple[int, int]
+Modules = dict[Place, bool]
 
 
 class Layout(NamedTuple):
@@ -62,11 +62,11 @@ class Layout(NamedTuple):
     """Where five modules in a row, in a column, and a block of two by two can start."""
 
 
-@functools.lru_cache(maxsize=MOST_VERSION)
+@functools.lru_cache(maxsize=None)
 def layout_of(version: int) -> Layout:
     """Lay out symbols of a version."""
     size = 4 * version + 17
-    width = 64 if size + LIGHT_COLUMNS <= 64 else 128
+    width = size + LIGHT_COLUMNS
     patterns = function_patterns(version, size)
     places = tuple(row * width + column for row, column in data_places(size) if (row, column) not in patterns)
     codewords = len(places) // 8

@@ -10,27 +10,27 @@ const QUIET = 4;
 const ACROSS = Array.from({ length: 256 }, (_, byte) => strokes(byte));
 const TO_THE_END = ACROSS.map((path) => path.replace(/m[0-9] 0$/, ""));
 
-const SHIFTS = Array.from({ length: 256 }, (_, word) => BigInt(64 * word));
+const MOST_ROWS = 49;
+const MOVES = Array.from({ length: MOST_ROWS }, (_, row) => `M${QUIET} ${QUIET + row}.5`);
 
 export function drawn({ size, width, modules }: QrSymbol, title: string): string {
-  const words = width / 64;
-  const bits = new BigUint64Array(size * words);
-  for (let word = 0; word < bits.length; word += 1) bits[word] = modules >> SHIFTS[word]!;
-  const bytes = new Uint8Array(bits.buffer);
-  const rowBytes = width / 8;
+  const rows = new BigUint64Array(size);
+  // What is beyond 64 bits is dropped, and what is beyond the row not read.
+  for (let row = 0, shift = 0n, step = BigInt(width); row < size; row += 1, shift += step) rows[row] = modules >> shift;
+  const bytes = new Uint8Array(rows.buffer);
   const last = size >> 3;
-  const path: string[] = [];
-  for (let row = 0; row < size; row += 1) {
-    const start = row * rowBytes;
-    path.push(`M${QUIET} ${QUIET + row}.5`);
-    for (let byte = start; byte < start + last; byte += 1) path.push(ACROSS[bytes[byte]!]!);
-    path.push(TO_THE_END[bytes[start + last]!]!);
+  const mask = (1 << (size & 7)) - 1;
+  let path = "";
+  for (let row = 0, start = 0; row < size; row += 1, start += 8) {
+    path += MOVES[row]!;
+    for (let byte = start; byte < start + last; byte += 1) path += ACROSS[bytes[byte]!]!;
+    path += TO_THE_END[bytes[start + last]! & mask]!;
   }
   const side = size + 2 * QUIET;
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${side} ${side}" shape-rendering="crispEdges" role="img">` +
     `<title>${escaped(title)}</title><path fill="#fff" d="M0 0h${side}v${side}H0z"/>` +
-    `<path stroke="#000" d="${path.join("")}"/></svg>`
+    `<path stroke="#000" d="${path}"/></svg>`
   );
 }
 

@@ -1,24 +1,26 @@
 // Where everything of a QR symbol lies (ISO/IEC 18004, error correction level M), as bit masks of big integers.
 //
-// A symbol is one integer: module (row, column) is bit `row * width + column`. `width` is a power of two that
-// leaves at least four light columns beside the symbol, so that a shift by one module or one row never takes a
-// module of the symbol to another place of it.
+// A symbol is one integer: module (row, column) is bit `row * width + column`. Beside and below it lie four light
+// columns and rows: as far as the rules of the masks look, and so that a shift by one module or one row never takes a
+// module to another place of the symbol.
 
-/** Enough for 560 bytes at level M. */
-export const MOST_VERSION = 18;
 export const MASKS = 8;
-/** Light rows between two symbols that lie in one integer: as far as rule 3 of the masks looks. */
 const GAP = 4;
 
-// Level M, by version: error correction codewords of each block, and the number of blocks.
-const EC_CODEWORDS = [10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26] as const;
-const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13] as const;
+/** Rows and columns of the square that codewords are sorted in: the next power of two. */
+const SQUARE = 64;
+const SQUARE_BITS = 6;
+
+// Level M, by version: error correction codewords of each block, and the number of blocks. Version 8 holds 152 bytes;
+// the longest text of a transfer has 150.
+const EC_CODEWORDS = [10, 16, 26, 18, 24, 16, 18, 22] as const;
+const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4] as const;
 
 const FORMAT_GENERATOR = 0x537;
 const FORMAT_MASK = 0x5412;
 const VERSION_GENERATOR = 0x1f25;
 
-/** One step in which some bits stay and some move up. */
+/** One step in which some bits stay and some move up, or down. */
 export interface Deposit {
   readonly distance: bigint;
   readonly stay: bigint;
@@ -35,10 +37,14 @@ export interface Layout {
   readonly version: number;
   readonly size: number;
   readonly width: number;
-  /** Data codewords of each block, shorter ones first. */
-  readonly blocks: readonly number[];
+  readonly blocks: number;
   readonly dataCodewords: number;
   readonly ecCodewords: number;
+  /** The blocks that have a data codeword more than the others, and their bytes among all error correction. */
+  readonly longer: number;
+  readonly ofLonger: bigint;
+  /** For each data codeword where it comes in the order of placing, counted from the last codeword. */
+  readonly order: Uint8Array;
   /** Bits of the encoding region that no codeword fills. */
   readonly remainder: bigint;
   /** Opens the gaps where function patterns lie. */
@@ -48,11 +54,14 @@ export interface Layout {
   /** Columns right of the vertical timing pattern, after the swaps, and how far all columns are too high. */
   readonly right: bigint;
   readonly surplus: bigint;
+  /** Takes the columns out of the rows that the symbol has not. */
+  readonly closings: readonly Deposit[];
 
   // Eight symbols, one for each mask, in one integer.
   readonly sectionBits: number;
-  /** Where the first row of each symbol starts. */
+  /** Where the part of each symbol starts, and in each part its first row. */
   readonly sections: readonly bigint[];
+  readonly first: bigint;
   /** What is not data: function patterns, format and version information, and the masks themselves. */
   readonly fixed: bigint;
   readonly everywhere: bigint;
@@ -80,31 +89,45 @@ const MASK_PATTERNS: readonly Predicate[] = [
 
 export function layoutOf(version: number): Layout {
   const size = 4 * version + 17;
-  const width = size + GAP <= 64 ? 64 : 128;
   const patterns = functionPatterns(version, size);
   const isData: Predicate = (row, column) => patterns[row * size + column] === undefined;
   const free = freeModules(version);
-  const codewords = free >> 3;
   const ecCodewords = EC_CODEWORDS[version - 1]!;
-  const count = BLOCKS[version - 1]!;
-  const blocks = Array.from({ length: count }, (_, index) => Math.floor((codewords + index) / count) - ecCodewords);
+  const blocks = BLOCKS[version - 1]!;
+  const dataCodewords = dataCodewordsOf(version);
   return {
     version,
     size,
-    width,
+    width: size + GAP,
     blocks,
-    dataCodewords: dataCodewordsOf(version),
+    dataCodewords,
     ecCodewords,
+    longer: dataCodewords % blocks,
+    ofLonger: bitsWhere(8 * blocks * ecCodewords, (bit) => (bit >> 3) % blocks < dataCodewords % blocks),
+    order: orderOf(dataCodewords, blocks, free >> 3),
     remainder: BigInt(free & 7),
-    deposits: depositSteps(size, width, isData),
-    swaps: swapSteps(width),
-    right: bitsWhere(width * width, (bit) => bit % width >= width - (size - 7)),
-    surplus: BigInt(width - size + 1),
-    ...eightSymbols(size, width, patterns),
+    deposits: depositSteps(size, isData),
+    swaps: swapSteps(),
+    right: bitsWhere(SQUARE * SQUARE, (bit) => bit % SQUARE >= SQUARE - (size - 7)),
+    surplus: BigInt(SQUARE - size + 1),
+    closings: closingSteps(size),
+    ...eightSymbols(size, patterns),
   };
 }
 
-export function dataCodewordsOf(version: number): number {
+/** Blocks give a codeword each in turn; the longer ones, which come last, give the last ones. */
+function orderOf(dataCodewords: number, blocks: number, codewords: number): Uint8Array {
+  const short = Math.floor(dataCodewords / blocks);
+  const longer = dataCodewords % blocks;
+  const order: number[] = [];
+  for (let block = 0; block < blocks; block += 1) {
+    for (let index = 0; index < short; index += 1) order.push(codewords - 1 - (index * blocks + block));
+    if (block >= blocks - longer) order.push(codewords - 1 - (short * blocks + block - (blocks - longer)));
+  }
+  return Uint8Array.from(order);
+}
+
+function dataCodewordsOf(version: number): number {
   return (freeModules(version) >> 3) - EC_CODEWORDS[version - 1]! * BLOCKS[version - 1]!;
 }
 
@@ -187,6 +210,7 @@ type EightSymbols = Pick<
   Layout,
   | "sectionBits"
   | "sections"
+  | "first"
   | "fixed"
   | "everywhere"
   | "rowOfFive"
@@ -195,22 +219,26 @@ type EightSymbols = Pick<
   | "halves"
 >;
 
-function eightSymbols(size: number, width: number, patterns: Modules): EightSymbols {
-  const height = size + GAP;
+function eightSymbols(size: number, patterns: Modules): EightSymbols {
+  const width = size + GAP;
   const symbols = MASK_PATTERNS.map((mask, number) => symbolOf(size, patterns, mask, number));
-  const rows = MASKS * height;
+  // Fields of 16 bits, in which modules are counted, do not reach from one symbol into the next.
+  const sectionBits = Math.ceil((width * width) / 16) * 16;
+  const all = MASKS * sectionBits;
+  const first = GAP * width;
   const inSymbols = (holds: (row: number, column: number, number: number) => boolean): bigint =>
-    bitsWhere((rows + GAP) * width, (bit) => {
-      const [row, column] = [Math.floor(bit / width), bit % width];
-      const own = (row % height) - GAP;
-      return row < rows && own >= 0 && column < size && holds(own, column, Math.floor(row / height));
+    bitsWhere(all + first, (bit) => {
+      const own = (bit - first) % sectionBits;
+      const [row, column] = [Math.floor(own / width), own % width];
+      return own >= 0 && row < size && column < size && holds(row, column, Math.floor((bit - first) / sectionBits));
     });
-  const fields = [1, 2, 4, 8].map((half) => bitsWhere(rows * width, (bit) => bit % (2 * half) < half));
+  const fields = [1, 2, 4, 8].map((half) => bitsWhere(all, (bit) => bit % (2 * half) < half));
   return {
-    sectionBits: height * width,
-    sections: symbols.map((_, number) => BigInt((number * height + GAP) * width)),
+    sectionBits,
+    sections: symbols.map((_, number) => BigInt(number * sectionBits)),
+    first: BigInt(first),
     fixed: inSymbols((row, column, number) => symbols[number]![row * size + column]!),
-    everywhere: bitsWhere((rows + 2 * GAP) * width, () => true),
+    everywhere: bitsWhere(all + 2 * first, () => true),
     rowOfFive: inSymbols((_, column) => column <= size - 5),
     columnOfFive: inSymbols((row) => row <= size - 5),
     blockOfFour: inSymbols((row, column) => row <= size - 2 && column <= size - 2),
@@ -233,13 +261,13 @@ function symbolOf(size: number, patterns: Modules, mask: Predicate, number: numb
 // downwards. Before the swaps a strip is one run of bits, `row * 2 + side`, with its rows upside down where it goes
 // downwards, so that the whole symbol is filled from the highest bit to the lowest.
 
-function depositSteps(size: number, width: number, isData: Predicate): Deposit[] {
+function depositSteps(size: number, isData: Predicate): Deposit[] {
   const places: number[] = [];
-  for (let right = size - 1, strip = width / 2 - 1; right > 0; right -= right === 8 ? 3 : 2, strip -= 1) {
+  for (let right = size - 1, strip = SQUARE / 2 - 1; right > 0; right -= right === 8 ? 3 : 2, strip -= 1) {
     const upwards = strip % 2 === 1;
     for (let index = 0; index < size; index += 1) {
       const row = upwards ? size - 1 - index : index;
-      const place = 2 * (strip * width + (upwards ? row : width - 1 - row));
+      const place = 2 * (strip * SQUARE + (upwards ? row : SQUARE - 1 - row));
       if (isData(row, right)) places.push(place + 1);
       if (isData(row, right - 1)) places.push(place);
     }
@@ -247,24 +275,40 @@ function depositSteps(size: number, width: number, isData: Predicate): Deposit[]
   places.reverse();
   const steps: Deposit[] = [];
   let now = places.map((_, index) => index);
-  for (let distance = (width * width) / 2; distance >= 1; distance /= 2) {
-    const stays = new Set<number>();
-    const moves = new Set<number>();
-    now = now.map((place, index) => {
-      const moved = places[index]! - place >= distance;
-      (moved ? moves : stays).add(moved ? place + distance : place);
-      return moved ? place + distance : place;
-    });
-    if (moves.size === 0) continue;
-    const [stay, move] = [stays, moves].map((set) => bitsWhere(width * width, (bit) => set.has(bit)));
-    steps.push({ distance: BigInt(distance), stay: stay!, move: move! });
+  for (let distance = (SQUARE * SQUARE) / 2; distance >= 1; distance /= 2) {
+    const moves = now.map((place, index) => places[index]! - place >= distance);
+    now = now.map((place, index) => (moves[index] ? place + distance : place));
+    if (moves.includes(true)) steps.push(depositOf(distance, now, moves));
   }
   return steps;
 }
 
-function swapSteps(width: number): Swap[] {
-  const bits = Math.log2(width);
-  const all = width * width;
+/** Takes the surplus columns of the square out of each row: rows with an odd number first, then every other pair. */
+function closingSteps(size: number): Deposit[] {
+  const surplus = SQUARE - size - GAP;
+  const rows = Array.from({ length: size }, (_, row) => row);
+  return Array.from({ length: SQUARE_BITS }, (_, bit) => {
+    const moves = rows.map((row) => ((row >> bit) & 1) === 1);
+    const starts = rows.map((row) => row * SQUARE - surplus * (row % (2 << bit)));
+    const places = starts.flatMap((start) => rows.map((column) => start + column));
+    const moving = moves.flatMap((moved) => rows.map(() => moved));
+    return depositOf(surplus << bit, places, moving);
+  });
+}
+
+function depositOf(distance: number, places: readonly number[], moves: readonly boolean[]): Deposit {
+  const stays = places.filter((_, index) => !moves[index]);
+  const moved = places.filter((_, index) => moves[index]);
+  const [stay, move] = [stays, moved].map((some) => {
+    const set = new Set(some);
+    return bitsWhere(SQUARE * SQUARE, (bit) => set.has(bit));
+  });
+  return { distance: BigInt(distance), stay: stay!, move: move! };
+}
+
+function swapSteps(): Swap[] {
+  const bits = SQUARE_BITS;
+  const all = SQUARE * SQUARE;
   const one = (place: number, bit: number): boolean => ((place >> bit) & 1) === 1;
   const steps: Swap[] = [];
   // The rows of strips with an even number are upside down.

@@ -4,7 +4,7 @@
 // The interpreter needs 40 ns for the simplest operation and 100 ns for one on an integer of 3,000 bits. So a symbol
 // is one integer, and the eight masked symbols are one too: every operation below does its work on all modules.
 
-import { type Layout, MASKS, MOST_VERSION, dataCodewordsOf, layoutOf } from "./qr-layout.ts";
+import { type Layout, MASKS, layoutOf } from "./qr-layout.ts";
 
 /** A symbol with its modules as the bits `row * width + column` of an integer. */
 export interface QrSymbol {
@@ -19,94 +19,91 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 const PAD = [0xec, 0x11] as const;
 
 // A transfer's text has 82 to 150 characters. Their tables are made before the component is frozen.
+// The shortest transfer has 82 characters. The tables are made before the component is frozen.
 const layouts = new Map([5, 6, 7, 8].map((version) => [version, layoutOf(version)]));
-const generators = new Map<number, readonly bigint[]>();
-for (const { ecCodewords } of layouts.values()) multiplesOf(ecCodewords);
+const multiples = new Map([...layouts.values()].map((layout) => [layout.version, multiplesOf(layout)]));
 
-/** Encodes ASCII text; a mask that is given is taken without comparing. */
+/** Encodes ASCII text of 82 characters or more; a mask that is given is taken without comparing. */
 export function encodeQr(text: string, given: number | null = null): QrSymbol {
   const layout = smallestFor(text.length);
-  const data = placed(interleaved(dataCodewords(text, layout), layout), layout);
+  const data = placed(codewordsOf(text, layout), layout);
   const eight = masked(data, layout);
   const mask = given ?? lowest(penalties(eight, layout));
   const { version, size, width } = layout;
-  const modules = BigInt.asUintN(size * width, eight >> layout.sections[mask]!);
+  const modules = BigInt.asUintN(size * width, eight >> (layout.sections[mask]! + layout.first));
   return { version, mask, size, width, modules };
 }
 
 function smallestFor(characters: number): Layout {
-  for (let version = 1; version <= MOST_VERSION; version += 1) {
-    // Four bits of mode, eight or sixteen of length, four to end with.
-    const overhead = version < 10 ? 2 : 3;
-    if (characters + overhead > dataCodewordsOf(version)) continue;
-    const layout = layouts.get(version) ?? layoutOf(version);
-    layouts.set(version, layout);
-    return layout;
+  for (const layout of layouts.values()) {
+    // Four bits of mode, eight of length, four to end with.
+    if (characters + 2 <= layout.dataCodewords) return layout;
   }
   throw new RangeError("the text is too long for a QR symbol");
 }
 
-function dataCodewords(text: string, { version, dataCodewords: count }: Layout): number[] {
+/** All codewords in the order in which they are placed, as one integer. */
+function codewordsOf(text: string, layout: Layout): bigint {
+  const { version, blocks, order, dataCodewords, ecCodewords } = layout;
   const { length } = text;
-  const codewords: number[] = version < 10 ? [] : [0x40 | (length >> 12)];
-  let rest = version < 10 ? 0x4 : (length >> 8) & 15;
+  // The last codeword first, so that the bytes are those of an integer.
+  const words = new BigUint64Array((dataCodewords + blocks * ecCodewords + 7) >> 3);
+  const bytes = new Uint8Array(words.buffer);
   // Mode and length take up half a codeword too much, so each byte lies across two.
-  codewords.push(((rest << 4) | (length >> 4)) & 255);
-  rest = length & 15;
+  bytes[order[0]!] = 0x40 | (length >> 4);
+  let rest = length << 4;
   for (let index = 0; index < length; index += 1) {
     const byte = text.charCodeAt(index);
-    codewords.push((rest << 4) | (byte >> 4));
-    rest = byte & 15;
+    bytes[order[index + 1]!] = rest | (byte >> 4);
+    rest = byte << 4;
   }
-  codewords.push(rest << 4);
-  for (let pad = 0; codewords.length < count; pad ^= 1) codewords.push(PAD[pad]!);
-  return codewords;
+  bytes[order[length + 1]!] = rest;
+  for (let index = length + 2, pad = 0; index < dataCodewords; index += 1, pad ^= 1) bytes[order[index]!] = PAD[pad]!;
+  let integer = 0n;
+  for (let index = words.length - 1; index >= 0; index -= 1) integer = (integer << 64n) | words[index]!;
+  return integer | correction(bytes, layout, multiples.get(version)!);
 }
 
-/** All codewords in the order in which they are placed, as one integer. */
-function interleaved(data: readonly number[], { blocks, ecCodewords }: Layout): bigint {
-  const multiples = multiplesOf(ecCodewords);
-  const bits = 8 * ecCodewords;
-  const top = BigInt(bits - 8);
-  const longest = blocks.at(-1)!;
-  const starts: number[] = [];
-  const corrections: string[] = [];
-  let start = 0;
-  for (const length of blocks) {
-    starts.push(start);
-    let remainder = 0n;
-    for (let index = start; index < start + length; index += 1) {
-      remainder = BigInt.asUintN(bits, remainder << 8n) ^ multiples[data[index]! ^ Number(remainder >> top)]!;
-    }
-    corrections.push(remainder.toString(16).padStart(2 * ecCodewords, "0"));
-    start += length;
-  }
-  let digits = "0x";
-  for (let index = 0; index < longest; index += 1) {
-    for (let block = 0; block < blocks.length; block += 1) {
-      if (index < blocks[block]!) digits += HEX[data[starts[block]! + index]!]!;
+/** The error correction codewords of all blocks, each of which gives a byte in turn. */
+function correction(bytes: Uint8Array, layout: Layout, table: readonly bigint[]): bigint {
+  const { blocks, longer, ofLonger, dataCodewords, ecCodewords } = layout;
+  const bits = 8 * blocks * ecCodewords;
+  const top = BigInt(bits - 8 * blocks);
+  const step = BigInt(8 * blocks);
+  let remainder = 0n;
+  let last = dataCodewords + blocks * ecCodewords - blocks;
+  for (let round = Math.floor(dataCodewords / blocks); round > 0; round -= 1, last -= blocks) {
+    let word = Number(remainder >> top);
+    remainder = BigInt.asUintN(bits, remainder << step);
+    for (let block = 0; block < blocks; block += 1, word >>>= 8) {
+      remainder ^= table[(block << 8) | ((word & 255) ^ bytes[last + block]!)]!;
     }
   }
-  for (let index = 0; index < 2 * ecCodewords; index += 2) {
-    for (const correction of corrections) digits += correction.slice(index, index + 2);
+  if (longer === 0) return remainder;
+  let word = Number(remainder >> top);
+  let further = remainder << step;
+  for (let block = 0; block < longer; block += 1, word >>>= 8) {
+    further ^= table[(block << 8) | ((word & 255) ^ bytes[last + blocks - longer + block]!)]!;
   }
-  return BigInt(digits);
+  return (remainder & ~ofLonger) | (further & ofLonger);
 }
 
-/** The generator polynomial of so many error correction codewords, times each element of GF(256). */
-function multiplesOf(codewords: number): readonly bigint[] {
-  const known = generators.get(codewords);
-  if (known !== undefined) return known;
-  // Without its first coefficient, which is 1.
+/** The generator polynomial times each element of GF(256), for each block from the last to the first. */
+function multiplesOf({ blocks, ecCodewords }: Layout): bigint[] {
   let generator = [1];
-  for (let root = 1, power = 0; power < codewords; power += 1, root = times(root, 2)) {
+  for (let root = 1, power = 0; power < ecCodewords; power += 1, root = times(root, 2)) {
     generator = [...generator, 0].map((coefficient, index) => coefficient ^ times(generator[index - 1] ?? 0, root));
   }
-  const multiples = HEX.map((_, factor) =>
-    BigInt(`0x${generator.slice(1).map((coefficient) => HEX[times(coefficient, factor)]).join("")}`),
-  );
-  generators.set(codewords, multiples);
-  return multiples;
+  const others = "00".repeat(blocks - 1);
+  const table: bigint[] = [];
+  for (let block = 0; block < blocks; block += 1) {
+    for (let factor = 0; factor < 256; factor += 1) {
+      // Without the first coefficient, which is 1.
+      const digits = generator.slice(1).map((coefficient) => others + HEX[times(coefficient, factor)]!);
+      table.push(BigInt(`0x${digits.join("")}`) << BigInt(8 * block));
+    }
+  }
+  return table;
 }
 
 /** Multiplies in GF(256) with the polynomial that the standard names. */
@@ -125,13 +122,16 @@ function placed(codewords: bigint, layout: Layout): bigint {
     const changed = (bits ^ (bits >> distance)) & low;
     bits ^= changed ^ (changed << distance);
   }
-  return (bits + (bits & layout.right)) >> layout.surplus;
+  const right = bits & layout.right;
+  bits = ((bits ^ right) | (right << 1n)) >> layout.surplus;
+  for (const { distance, stay, move } of layout.closings) bits = (bits & stay) | ((bits >> distance) & move);
+  return bits;
 }
 
 /** The symbol under each of the masks, one above the other. */
-function masked(data: bigint, { sections, sectionBits, fixed }: Layout): bigint {
-  let eight = data << sections[0]!;
-  for (let symbols = 1; symbols < MASKS; symbols *= 2) eight |= eight << BigInt(symbols * sectionBits);
+function masked(data: bigint, { first, sections, fixed }: Layout): bigint {
+  let eight = data << first;
+  for (let symbols = 1; symbols < MASKS; symbols *= 2) eight |= eight << sections[symbols]!;
   return eight ^ fixed;
 }
 
@@ -143,14 +143,11 @@ function lowest(penalties: readonly number[]): number {
 export function penalties(eight: bigint, layout: Layout): number[] {
   const across = patternsAlong(eight, 1n, layout.rowOfFive, layout);
   const down = patternsAlong(eight, BigInt(layout.width), layout.columnOfFive, layout);
-  // Rule 1: a run of n modules, n >= 5, has n - 4 places where five start, and two ends. 3 + (n - 5) is their sum.
-  const ones = [across.fives, across.ends, down.fives, down.ends].map((board) => inFours(board, layout));
+  // Rule 1: of a run of n modules, n >= 5, the first n - 2.
+  const runs = inFours(across.runs, layout) + inFours(down.runs, layout);
   // Rule 2: three for each block of two by two.
   const blocks = across.equal & (across.equal >> BigInt(layout.width)) & down.equal & layout.blockOfFour;
-  const points =
-    inEights(ones[0]! + ones[1]!, layout) +
-    inEights(ones[2]! + ones[3]!, layout) +
-    3n * inEights(inFours(blocks, layout), layout);
+  const points = inEights(runs, layout) + 3n * inEights(inFours(blocks, layout), layout);
   // Rule 3: forty for each 1:1:3:1:1 beside four light modules.
   const finders = inEights(inFours(across.finders, layout) + inFours(down.finders, layout), layout);
   const sums = inSixteens(points, layout) + 40n * inSixteens(finders, layout);
@@ -165,8 +162,7 @@ export function penalties(eight: bigint, layout: Layout): number[] {
 
 interface Patterns {
   readonly equal: bigint;
-  readonly fives: bigint;
-  readonly ends: bigint;
+  readonly runs: bigint;
   readonly finders: bigint;
 }
 
@@ -185,8 +181,8 @@ function patternsAlong(dark: bigint, step: bigint, ofFive: bigint, { everywhere 
   const fourLight = three & equalLater & (dark ^ everywhere);
   return {
     equal,
-    fives,
-    ends: fives ^ (fives << step),
+    // It has n - 4 places where five start.
+    runs: fives | (fives << step) | (fives << twice),
     finders: finder & ((fourLight >> (7n * step)) | (fourLight << four)),
   };
 }
@@ -206,6 +202,6 @@ function inSixteens(fields: bigint, { halves: [, , , eights] }: Layout): bigint 
   return (fields & eights) + ((fields >> 8n) & eights);
 }
 
-function sumOf(fields: bigint, number: number, { sectionBits }: Layout): number {
-  return Number(BigInt.asUintN(sectionBits, fields >> BigInt(number * sectionBits)) % 65535n);
+function sumOf(fields: bigint, number: number, { sections, sectionBits }: Layout): number {
+  return Number(BigInt.asUintN(sectionBits, fields >> sections[number]!) % 65535n);
 }
