@@ -117,7 +117,7 @@ def writing(request: Request) -> dict[str, object]:
 
 
 def render_url(request: Request) -> str | None:
-    """Return the address of a picture at a public service; None for a card, whose number belongs in no address."""
+    """Return the address of a picture at a public service; None for a card, whose number stays out of it."""
     bank, method, number, amount, memo, name, _ = request
     if method == "card":
         return None

@@ -24,8 +24,8 @@ NOTHING = Plain(None, False, False)
 
 
 def plain(given: str, most: int) -> Plain:
-    """Take accents off, turn what is not allowed into blanks, join runs of them, keep the first characters."""
-    # The marks of Latin letters. Engines differ in which others they know; those become blanks like any letter.
+    """Take accents off, turn what is not allowed into blanks, join them, keep the first characters."""
+    # The marks of Latin letters. Engines differ in which others they know; those become blanks.
     bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", given)).translate(_D_WITH_STROKE)
     text = _joined(re.sub("[^A-Za-z0-9 ._/:-]", " ", bare))
     return Plain(text[:most].rstrip(" ") or None, text != _joined(given), len(text) > most)

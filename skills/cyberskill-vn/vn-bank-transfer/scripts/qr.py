@@ -1,8 +1,8 @@
 """Encodes text as a QR symbol (ISO/IEC 18004).
 
 Byte mode, error correction level M, the smallest version that holds the text, and the mask of the lowest
-penalty. The twin of `src/qr.ts`, with the same symbols and the same penalties. It evaluates one mask after the
-other and places bits by a table, where the component, whose interpreter is slower, does all masks at once.
+penalty. The twin of `src/qr.ts`, with the same symbols and penalties. It evaluates one mask after the other and
+places bits by a table, where the component, whose interpreter is slower, does all at once.
 """
 
 from __future__ import annotations
@@ -75,14 +75,13 @@ def correction(block: bytes, codewords: int) -> bytes:
     return remainder.to_bytes(codewords, "big")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def multiples_of(codewords: int) -> list[int]:
     """Multiply the generator of so many error correction codewords with each element of GF(256)."""
     generator, root = [1], 1
     for _ in range(codewords):
-        generator = [
-            first ^ times(second, root) for first, second in zip([*generator, 0], [0, *generator])
-        ]
+        padded = [0, *generator, 0]
+        generator = [padded[i + 1] ^ times(padded[i], root) for i in range(len(generator) + 1)]
         root = times(root, 2)
     # Without its first coefficient, which is 1.
     return [
@@ -103,8 +102,8 @@ def placed(codewords: bytes, layout: Layout) -> int:
     """Bring the bits of codewords to their places."""
     bits = "".join(f"{codeword:08b}" for codeword in codewords)
     modules = ["0"] * (layout.size * layout.width)
-    for place, bit in zip(layout.places, bits):
-        modules[-1 - place] = bit
+    for index, bit in enumerate(bits):
+        modules[-1 - layout.places[index]] = bit
     return int("".join(modules), 2)
 
 
@@ -146,4 +145,4 @@ class _Line:
 
 def count(bits: int) -> int:
     """Count the bits that are set."""
-    return bin(bits).count("1")
+    return bin(bits).count("1")  # noqa: FURB161 - Python 3.9 has no int.bit_count

@@ -54,7 +54,7 @@ class Layout(NamedTuple):
     places: tuple[int, ...]
     """The bits that data fills, in the order in which it does."""
     fixed: tuple[int, ...]
-    """For each mask what is not data: function patterns, format and version information, and the mask itself."""
+    """For each mask what is not data: function patterns, format and version information, the mask itself."""
     everywhere: int
     row_of_five: int
     column_of_five: int
@@ -62,7 +62,7 @@ class Layout(NamedTuple):
     """Where five modules in a row, in a column, and a block of two by two can start."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def layout_of(version: int) -> Layout:
     """Lay out symbols of a version."""
     size = 4 * version + 17
@@ -135,7 +135,7 @@ def alignment_places(version: int, size: int) -> list[int]:
 
 
 def format_modules(mask: int, size: int) -> Modules:
-    """Return the format information, which stands twice. Level M has the bits 00, so the mask is all its data."""
+    """Return the format information, which stands twice: level M has the bits 00, so it tells the mask."""
     bits = (mask << 10 | remainder_of(mask << 10, FORMAT_GENERATOR)) ^ FORMAT_MASK
     modules: Modules = {}
     for bit in range(15):
@@ -154,7 +154,7 @@ def remainder_of(value: int, generator: int) -> int:
 
 
 def data_places(size: int) -> list[Place]:
-    """Return the way of codewords: strips of two columns from the right, alternately upwards and downwards."""
+    """Return the way of codewords: strips of two columns from the right, alternately up and down."""
     rights = [*range(size - 1, 6, -2), 5, 3, 1]
     way = []
     for strip, right in enumerate(rights):

@@ -37,7 +37,9 @@ def viet_qr(transfer: Transfer) -> str:
     text = (
         _field("00", "01")
         + _field("01", REUSABLE if amount is None else ONE_TIME)
-        + _field("38", _field("00", GUID) + _field("01", beneficiary) + _field("02", SERVICE[transfer.method]))
+        + _field(
+            "38", _field("00", GUID) + _field("01", beneficiary) + _field("02", SERVICE[transfer.method])
+        )
         + _field("53", CURRENCY)
         + ("" if amount is None else _field("54", str(amount)))
         + _field("58", COUNTRY)
