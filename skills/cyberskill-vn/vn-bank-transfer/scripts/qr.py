@@ -1,8 +1,8 @@
 """Encodes text as a QR symbol (ISO/IEC 18004).
 
 Byte mode, error correction level M, the smallest version that holds the text, and the mask of the lowest
-penalty. The twin of `src/qr.ts`, with the same symbols and penalties. It evaluates one mask after the other and
-places bits by a table, where the component, whose interpreter is slower, does all at once.
+penalty. The twin of `src/qr.ts`, with the same symbols and penalties. It evaluates one mask after the other
+and places bits by a table, where the component, whose interpreter is slower, does all at once.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class CitizenId(NamedTuple):
 
 
 def citizen_id_of(given: str) -> CitizenId | str:
-    """Take a citizen ID apart, or give the reason why it is none; blanks of ASCII at both ends do not count."""
+    """Take a citizen ID apart, or give the reason why it is none; ASCII blanks at both ends do not count."""
     digits = given.strip(ASCII_SPACE)
     if not digits:
         return "empty"
