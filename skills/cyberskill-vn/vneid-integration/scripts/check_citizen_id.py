@@ -29,7 +29,8 @@ FIELDS = ("cccd", "reference_date", "purpose", "consent_reference", "full_name",
 LEGAL_BASIS = "Law 91/2025/QH15 and Decree 356/2025"
 NEXT_ACTION = (
     "POST to https://vneid.gov.vn/api/v2/verify (requires consent flow): before anything is sent, the "
-    "caller has the person's consent to this one purpose on record; this skill neither asks for it nor sends anything."
+    "caller has the person's consent to this one purpose on record; this skill neither asks for it nor sends "
+    "anything."
 )
 VERIFY = (
     "Reads what the digits say; only the authority can tell whether the card was issued, to whom, and "
