@@ -18,17 +18,16 @@ export interface QrSymbol {
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const PAD = [0xec, 0x11] as const;
 
-// A transfer's text has 82 to 150 characters. Their tables are made before the component is frozen.
 // The shortest transfer has 82 characters. The tables are made before the component is frozen.
 const layouts = new Map([5, 6, 7, 8].map((version) => [version, layoutOf(version)]));
 const multiples = new Map([...layouts.values()].map((layout) => [layout.version, multiplesOf(layout)]));
 
-/** Encodes ASCII text of 82 characters or more; a mask that is given is taken without comparing. */
-export function encodeQr(text: string, given: number | null = null): QrSymbol {
+/** Encodes ASCII text of 82 characters or more. */
+export function encodeQr(text: string): QrSymbol {
   const layout = smallestFor(text.length);
   const data = placed(codewordsOf(text, layout), layout);
   const eight = masked(data, layout);
-  const mask = given ?? lowest(penalties(eight, layout));
+  const mask = lowest(penalties(eight, layout));
   const { version, size, width } = layout;
   const modules = BigInt.asUintN(size * width, eight >> (layout.sections[mask]! + layout.first));
   return { version, mask, size, width, modules };
@@ -140,7 +139,7 @@ function lowest(penalties: readonly number[]): number {
 }
 
 /** The penalty of each of the eight symbols. */
-export function penalties(eight: bigint, layout: Layout): number[] {
+function penalties(eight: bigint, layout: Layout): number[] {
   const across = patternsAlong(eight, 1n, layout.rowOfFive, layout);
   const down = patternsAlong(eight, BigInt(layout.width), layout.columnOfFive, layout);
   // Rule 1: of a run of n modules, n >= 5, the first n - 2.
