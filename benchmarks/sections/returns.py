@@ -62,8 +62,8 @@ async def _measure(settings: Settings, size: int) -> Section:
         rows,
         [
             f"{size / INVOICES:.0f} bytes an invoice; wall time of `invoke`, a host call for each file",
-            "memory is what the run added to its worker; every sum is equal to an independent one, and each "
-            "damaged file is named with its fault",
+            "memory is what the run added to its worker",
+            "every sum is equal to an independent one, and each damaged file is named with its fault",
         ],
     )
 
