@@ -67,7 +67,7 @@ def read_xml(given: str, most_bytes: int) -> XmlElement:
     """Read a document of at most that many bytes of UTF-8; raises XmlRefusedError."""
     if _has_more_bytes(given, most_bytes):
         raise XmlRefusedError("too_long")
-    text = given[1:] if given.startswith("\ufeff") else given
+    text = given.removeprefix("\ufeff")
     plain = _SPECIAL.search(text) is None
     if not plain:
         if not is_xml_text(text):
