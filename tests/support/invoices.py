@@ -170,7 +170,7 @@ def _invoice(choice: random.Random, number: int, profile: str, signed: bool, dam
             choice.randint(1, 999_999),
             choice.choice(RATES),
         )
-        for position in range(choice.randint(1, 4))
+        for position in range(choice.randint(1, 6))
     ]
     month, day = choice.randint(4, 6), choice.randint(1, 30)
     date = "2026-03-31" if damage == "early" else f"2026-{month:02}-{day:02}"

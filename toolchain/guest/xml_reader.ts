@@ -58,15 +58,17 @@ const NAME = new RegExp(`^[${STARTS}][-.0-9\\u00b7\\u0300-\\u036f\\u203f\\u2040$
 const DECLARATION =
   /^<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:"1\.0"|'1\.0')(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:"([A-Za-z0-9._-]{1,40})"|'([A-Za-z0-9._-]{1,40})'))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\n]*\?>/;
 const REFERENCE = /&(?:#0*([0-9]{1,7})|#x0*([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));|&/g;
-// Most texts have none of the characters that ask for a closer look, and one search tells.
+// Most texts have none of the characters that ask for a closer look, and one search tells. A search for what there
+// may not be takes twice as long as one that runs to the end.
 const PLAIN = /^[^\u0000-\u0008\u000b-\u001f&\]\ufffe\uffff]*$/;
+const LEGAL = /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*$/;
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 const BLANKS = /[ \t\n]*/y;
 const NO_ATTRIBUTES: ReadonlyMap<string, string> = new Map();
 const NO_CHILDREN: readonly XmlElement[] = [];
 
-// Names that were checked, of this document or one before.
-const names = new Set<string>();
+// The start of the end tag of each name that was checked, of this document or one before.
+const closes = new Map<string, string>();
 const NAMES_KEPT = 1000;
 
 /** An element while it is read. */
@@ -83,8 +85,8 @@ export function readXml(given: string, bytes: number): XmlElement {
   let text = given.startsWith("\ufeff") ? given.slice(1) : given;
   const plain = PLAIN.test(text);
   if (!plain) {
-    if (!isXmlText(text)) throw new XmlRefused("character");
-    text = text.replace(/\r\n?/g, "\n");
+    if (!LEGAL.test(text) || !text.isWellFormed()) throw new XmlRefused("character");
+    if (text.includes("\r")) text = text.replace(/\r\n?/g, "\n");
   }
   const start = declarationEnd(text);
   return new Reader((start === 0 ? text : text.slice(start)).split("<"), plain).document();
@@ -112,7 +114,9 @@ class Reader {
     const pieces = this.#pieces;
     this.#addText(pieces[0] ?? "");
     while (this.#next < pieces.length) {
-      const piece = pieces[this.#next] ?? "";
+      this.#leaves();
+      const piece = pieces[this.#next];
+      if (piece === undefined) break;
       this.#next += 1;
       const first = piece.charCodeAt(0);
       if (first === 0x2f) this.#endTag(piece);
@@ -125,6 +129,31 @@ class Reader {
     return root;
   }
 
+  /** Takes elements that have text alone, each as a whole, as long as there are any: most are such. */
+  #leaves(): void {
+    const pieces = this.#pieces;
+    const { children, pieces: texts } = this.#current;
+    if (this.#stack.length === 0 || this.#stack.length === MAX_DEPTH) return;
+    let next = this.#next;
+    for (; next + 1 < pieces.length; next += 2) {
+      const piece = pieces[next] ?? "";
+      const end = piece.indexOf(">");
+      const name = piece.slice(0, end);
+      const close = closes.get(name);
+      const following = pieces[next + 1] ?? "";
+      if (close === undefined || end === -1 || !following.startsWith(close)) break;
+      const text = piece.slice(end + 1);
+      children.push({
+        name,
+        attributes: NO_ATTRIBUTES,
+        children: NO_CHILDREN,
+        text: this.#plain ? text : this.#decoded(text),
+      });
+      if (following.length > close.length) texts.push(this.#decoded(following.slice(close.length)));
+    }
+    this.#next = next;
+  }
+
   #startTag(piece: string): void {
     const end = piece.indexOf(">");
     const name = piece.slice(0, Math.max(end, 0));
@@ -132,19 +161,8 @@ class Reader {
       this.#tagWithMore(piece);
       return;
     }
-    // Most elements have text alone: take such a one as a whole.
-    const close = `/${name}>`;
-    const following = this.#pieces[this.#next];
-    if (following === undefined || !following.startsWith(close)) {
-      this.#open(name, NO_ATTRIBUTES);
-      if (piece.length > end + 1) this.#addText(piece.slice(end + 1));
-      return;
-    }
-    this.#next += 1;
-    this.#checkPlace();
-    const text = this.#decoded(piece.slice(end + 1));
-    this.#current.children.push({ name, attributes: NO_ATTRIBUTES, children: NO_CHILDREN, text });
-    if (following.length > close.length) this.#addText(following.slice(close.length));
+    this.#open(name, NO_ATTRIBUTES);
+    this.#addText(piece.slice(end + 1));
   }
 
   /** Reads a start tag that is not a name alone. */
@@ -183,7 +201,7 @@ class Reader {
     if (end === -1 || attributes.size === MAX_ATTRIBUTES) throw new XmlRefused("attribute");
     if (attributes.has(name)) throw new XmlRefused("duplicate_attribute");
     // A blank that is written as such is a space; one that is written as a reference stays what it is.
-    attributes.set(name, this.#references(piece.slice(quoteAt + 1, end).replace(/[\t\n]/g, " ")));
+    attributes.set(name, piece.slice(quoteAt + 1, end).replace(/[\t\n]/g, " ").replace(REFERENCE, referenced));
     return end + 1;
   }
 
@@ -259,20 +277,17 @@ class Reader {
   }
 
   #decoded(piece: string): string {
-    if (!this.#plain && piece.includes("]]>")) throw new XmlRefused("markup");
-    return this.#references(piece);
-  }
-
-  #references(piece: string): string {
-    return this.#plain ? piece : piece.replace(REFERENCE, referenced);
+    if (this.#plain) return piece;
+    if (piece.includes("]") && piece.includes("]]>")) throw new XmlRefused("markup");
+    return piece.includes("&") ? piece.replace(REFERENCE, referenced) : piece;
   }
 }
 
 function isName(text: string): boolean {
-  if (names.has(text)) return true;
+  if (closes.has(text)) return true;
   if (text.length > MAX_NAME || NAME.exec(text)?.[0] !== text) return false;
-  if (names.size >= NAMES_KEPT) names.clear();
-  names.add(text);
+  if (closes.size >= NAMES_KEPT) closes.clear();
+  closes.set(text, `/${text}>`);
   return true;
 }
 
