@@ -61,7 +61,7 @@ def read_directory(directory: str) -> Listing:
 
 
 def _is_invoice(name: str) -> bool:
-    return name.endswith(".xml") and not name.startswith(".")
+    return name[-4:].lower() == ".xml" and not name.startswith(".")
 
 
 def _read_entry(file: str, path: str) -> Entry:

@@ -39,7 +39,7 @@ export function readDirectory(directory: string): Listing {
   } catch {
     throw new Refused("directory_unreadable");
   }
-  const isInvoice = (name: string): boolean => name.endsWith(".xml") && !name.startsWith(".");
+  const isInvoice = (name: string): boolean => /\.xml$/i.test(name) && !name.startsWith(".");
   const files = listed.filter(isInvoice);
   if (files.length > MAX_FILES) throw new Refused("too_many_files");
   const prefix = directory === "" ? "" : `${directory}/`;

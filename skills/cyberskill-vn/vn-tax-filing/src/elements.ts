@@ -27,9 +27,16 @@ export class Elements {
 
   constructor(element: XmlElement, place: string) {
     this.#place = place;
-    for (const child of element.children) {
-      const name = child.name.includes(":") ? localName(child) : child.name;
-      this.#found.set(name, this.#found.has(name) ? null : child);
+    const found = this.#found;
+    const { children } = element;
+    for (const child of children) found.set(child.name.includes(":") ? localName(child) : child.name, child);
+    if (found.size < children.length) this.#markRepeated(children);
+  }
+
+  #markRepeated(children: readonly XmlElement[]): void {
+    for (const child of children) {
+      const name = localName(child);
+      if (this.#found.get(name) !== child) this.#found.set(name, null);
     }
   }
 

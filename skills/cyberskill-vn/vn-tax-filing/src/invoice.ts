@@ -84,16 +84,28 @@ export function rateOf(elements: Elements, name: string): Rate {
 }
 
 export function sellerMst(elements: Elements, name: string): string {
-  const code = recognise(elements.text(name));
-  return typeof code === "string" ? elements.invalid(name) : normalized(code);
+  return writtenMst(elements.text(name)) ?? elements.invalid(name);
 }
 
 /** A buyer may have no tax code, or one of another country. */
 export function buyerMst(elements: Elements, name: string): string | null {
   const text = elements.optionalText(name);
-  if (text === null) return null;
+  return text === null ? null : (writtenMst(text) ?? text);
+}
+
+// The same few parties are in all invoices of a taxpayer.
+const written = new Map<string, string | null>();
+const WRITTEN_KEPT = 1000;
+
+/** A tax code as it is written by rule; null if it is none. */
+function writtenMst(text: string): string | null {
+  const known = written.get(text);
+  if (known !== undefined) return known;
   const code = recognise(text);
-  return typeof code === "string" ? text : normalized(code);
+  const mst = typeof code === "string" ? null : normalized(code);
+  if (written.size >= WRITTEN_KEPT) written.clear();
+  written.set(text, mst);
+  return mst;
 }
 
 /** Rounding that lines and totals may differ by: 1 đ for each line, a hundredth in another currency. */
