@@ -23,7 +23,6 @@ TAXES = {"5%": "ct31", "8%": "ct33", "10%": "ct33"}
 PERCENT = {"5%": 5, "8%": 8, "10%": 10}
 RATES = ("10%", "10%", "10%", "8%", "8%", "5%", "0%", "KCT", "KKKNT")
 ITEMS = ("Dịch vụ tư vấn", "Phần mềm kế toán", "Máy in & mực in", "Bảo trì <thiết bị>", "Văn phòng phẩm")
-KINDS = ("truncated", "not_utf_8", "doctype", "entity", "total", "no_date", "early", "stranger", "empty", "twice")
 REASONS = {
     "truncated": "xml_unclosed",
     "not_utf_8": "unreadable",
@@ -37,6 +36,8 @@ REASONS = {
     "twice": "field_repeated",
 }
 """What the skill says of each kind of damage."""
+
+KINDS = tuple(REASONS)
 
 
 def tax_code(serial: int) -> str:
@@ -238,14 +239,16 @@ def _gdt(
         f"<LTSuat><TSuat>{rate}</TSuat><ThTien>{of_rate}</ThTien><TThue>{due}</TThue></LTSuat>"
         for rate, (of_rate, due) in _totals(lines, "gdt").items()
     )
-    signature = "<Signature><SignatureValue>" + "QUJD" * 40 + "</SignatureValue></Signature>" if signed else ""
+    value = "QUJD" * 40
+    signature = f"<Signature><SignatureValue>{value}</SignatureValue></Signature>" if signed else ""
+    seller_name, buyer_name = (NAME if code == TAXPAYER else "Công ty TNHH Mẫu" for code in (seller, buyer))
     invoice = (
         f'<HDon><DLHDon Id="data-{number}"><TTChung><PBan>2.1.0</PBan><THDon>Hóa đơn giá trị gia tăng</THDon>'
         f"<KHMSHDon>1</KHMSHDon><KHHDon>C26TVD</KHHDon><SHDon>{number + 1}</SHDon><NLap>{date}</NLap>"
         f"<HDCTTChinh>0</HDCTTChinh><DVTTe>VND</DVTTe><TGia>1</TGia><HTTToan>TM/CK</HTTToan></TTChung><NDHDon>"
-        f"<NBan><Ten>{NAME if seller == TAXPAYER else 'Công ty TNHH Mẫu'}</Ten><MST>{seller}</MST>"
-        f"<DChi>Số 1 phố Ví Dụ, Hà Nội</DChi></NBan><NMua><Ten>{NAME if buyer == TAXPAYER else 'Công ty TNHH Mẫu'}"
-        f"</Ten><MST>{buyer}</MST><DChi>Số 2 phố Ví Dụ, Hà Nội</DChi></NMua><DSHHDVu>{goods}</DSHHDVu>"
+        f"<NBan><Ten>{seller_name}</Ten><MST>{seller}</MST>"
+        f"<DChi>Số 1 phố Ví Dụ, Hà Nội</DChi></NBan><NMua><Ten>{buyer_name}</Ten>"
+        f"<MST>{buyer}</MST><DChi>Số 2 phố Ví Dụ, Hà Nội</DChi></NMua><DSHHDVu>{goods}</DSHHDVu>"
         f"<TToan><THTTLTSuat>{rates}</THTTLTSuat><TgTCThue>{amount}</TgTCThue><TgTThue>{tax}</TgTThue>"
         f"<TgTTTBSo>{amount + tax}</TgTTTBSo><TgTTTBChu>Bằng chữ</TgTTTBChu></TToan></NDHDon></DLHDon>"
         f"<MCCQT>00{number:032}</MCCQT><DSCKS><NBan>{signature}</NBan></DSCKS></HDon>"
@@ -313,7 +316,7 @@ def _twice(text: str) -> str:
 def _with_doctype(text: str) -> str:
     start = text.rindex("?>") + 2 if "?>" in text else 0
     document_type = '<!DOCTYPE x [<!ENTITY a "b"><!ENTITY c "&a;&a;">]>'
-    return text.removeprefix("\ufeff") and text[:start] + document_type + text[start:].removeprefix("\ufeff")
+    return text[:start] + document_type + text[start:].removeprefix("\ufeff")
 
 
 DAMAGE: dict[str, Callable[[str], bytes]] = {

@@ -19,7 +19,7 @@ from skill_xml_reader import XmlRefusedError, local_name, read_xml
 from tax_code import recognise
 
 MAX_FILES = 10_000
-"""Each takes a call of the host, of which a run has 20,000; a directory that the host lists has as many names."""
+"""Each takes a call of the host, of which a run has 20,000; a directory that it lists has as many names."""
 
 MAX_BYTES = 1024 * 1024
 """Bytes of one file: an invoice of 10,000 lines."""

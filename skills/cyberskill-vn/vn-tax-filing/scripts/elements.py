@@ -28,7 +28,7 @@ class FileFault(Exception):
 
 
 class Elements:
-    """The children of one element. Which of two alike counts would be a guess, so neither may be asked for."""
+    """The children of one element; of two alike neither may be asked for, because it would be a guess."""
 
     def __init__(self, element: XmlElement, place: str) -> None:
         self._place = place

@@ -31,7 +31,7 @@ _SERIAL = re.compile("[0-9A-Za-z/]{1,12}")
 _NUMBER = re.compile("[0-9]{1,8}")
 _CURRENCY = re.compile("[A-Z]{3}")
 
-# What a line is. A promotion and a note add nothing to the totals; goods and services (1) and specials (5) do.
+# What a line is. A promotion and a note add nothing to the totals; goods, services (1) and specials (5) do.
 _NATURE = re.compile("[1-5]")
 _PROMOTION = "2"
 _DISCOUNT = "3"

@@ -139,7 +139,7 @@ def _today_of(fields: Fields) -> int | None:
 
 
 def _target_of(fields: Fields, path: str, directory: str) -> str:
-    """Return where the return goes: never among the invoices, where it could replace one and be read as one."""
+    """Tell where the return goes: never among the invoices, where it could replace one or be read as one."""
     parts = _plain_path(fields, "return_path", path)
     if not path.endswith(".xml") or not parts:
         fields.refuse("return_path", 'must end in ".xml"')
