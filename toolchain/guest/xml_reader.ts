@@ -58,10 +58,10 @@ const NAME = new RegExp(`^[${STARTS}][-.0-9\\u00b7\\u0300-\\u036f\\u203f\\u2040$
 const DECLARATION =
   /^<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:"1\.0"|'1\.0')(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:"([A-Za-z0-9._-]{1,40})"|'([A-Za-z0-9._-]{1,40})'))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\n]*\?>/;
 const REFERENCE = /&(?:#0*([0-9]{1,7})|#x0*([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));|&/g;
-// Most texts have none of the characters that ask for a closer look, and one search tells. A search for what there
-// may not be takes twice as long as one that runs to the end.
-const PLAIN = /^[^\u0000-\u0008\u000b-\u001f&\]\ufffe\uffff]*$/;
-const LEGAL = /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*$/;
+// Most texts have none of the characters that ask for a closer look, and one search tells. Each runs to the first
+// character of another kind, and has no end to go back from.
+const PLAIN = /[^\u0000-\u0008\u000b-\u001f&\]\ufffe\uffff]*/y;
+const LEGAL = /[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*/y;
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 const BLANKS = /[ \t\n]*/y;
 const NO_ATTRIBUTES: ReadonlyMap<string, string> = new Map();
@@ -83,9 +83,9 @@ interface Open {
 export function readXml(given: string, bytes: number): XmlElement {
   if (hasMoreBytes(given, bytes)) throw new XmlRefused("too_long");
   let text = given.startsWith("\ufeff") ? given.slice(1) : given;
-  const plain = PLAIN.test(text);
+  const plain = isAll(PLAIN, text);
   if (!plain) {
-    if (!LEGAL.test(text) || !text.isWellFormed()) throw new XmlRefused("character");
+    if (!isAll(LEGAL, text) || !text.isWellFormed()) throw new XmlRefused("character");
     if (text.includes("\r")) text = text.replace(/\r\n?/g, "\n");
   }
   const start = declarationEnd(text);
@@ -132,6 +132,7 @@ class Reader {
   /** Takes elements that have text alone, each as a whole, as long as there are any: most are such. */
   #leaves(): void {
     const pieces = this.#pieces;
+    const plain = this.#plain;
     const { children, pieces: texts } = this.#current;
     if (this.#stack.length === 0 || this.#stack.length === MAX_DEPTH) return;
     let next = this.#next;
@@ -147,7 +148,7 @@ class Reader {
         name,
         attributes: NO_ATTRIBUTES,
         children: NO_CHILDREN,
-        text: this.#plain ? text : this.#decoded(text),
+        text: plain ? text : this.#decoded(text),
       });
       if (following.length > close.length) texts.push(this.#decoded(following.slice(close.length)));
     }
@@ -162,7 +163,7 @@ class Reader {
       return;
     }
     this.#open(name, NO_ATTRIBUTES);
-    this.#addText(piece.slice(end + 1));
+    if (piece.length > end + 1) this.#addText(piece.slice(end + 1));
   }
 
   /** Reads a start tag that is not a name alone. */
@@ -207,6 +208,10 @@ class Reader {
 
   #endTag(piece: string): void {
     const { name } = this.#current;
+    if (piece === closes.get(name)) {
+      this.#close();
+      return;
+    }
     const end = piece.indexOf(">");
     if (end === -1) throw new XmlRefused("tag");
     // An end tag may have blanks before its end.
@@ -261,7 +266,7 @@ class Reader {
     const parent = this.#stack.pop();
     if (parent === undefined) throw new XmlRefused("nesting");
     const { name, attributes, children, pieces } = this.#current;
-    parent.children.push({ name, attributes, children, text: pieces.join("") });
+    parent.children.push({ name, attributes, children, text: pieces.length === 0 ? "" : pieces.join("") });
     this.#current = parent;
   }
 
@@ -300,6 +305,12 @@ function nameAt(piece: string, start: number): string {
 function afterBlanks(piece: string, start: number): number {
   BLANKS.lastIndex = start;
   return start + (BLANKS.exec(piece)?.[0].length ?? 0);
+}
+
+function isAll(pattern: RegExp, text: string): boolean {
+  pattern.lastIndex = 0;
+  pattern.test(text);
+  return pattern.lastIndex === text.length;
 }
 
 /** Where the XML declaration ends, 0 if there is none. */
