@@ -61,7 +61,8 @@ function attributesText(attributes: Readonly<Record<string, string>>): string {
     .join("");
 }
 
-function escaped(text: string): string {
+/** A text as it stands in an element. */
+export function escaped(text: string): string {
   // A line end is data here, and a carriage return would be read as one.
   return text.replace(/[&<>\r]/g, escape);
 }

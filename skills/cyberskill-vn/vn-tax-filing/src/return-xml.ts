@@ -2,10 +2,10 @@
 // references/gdt-q-return-schema-v3.md has the table of elements.
 
 import { type Day, dateText } from "cyberos-guest/dates.ts";
-import { XmlWriter } from "cyberos-guest/xml_writer.ts";
+import { XmlWriter, escaped } from "cyberos-guest/xml_writer.ts";
 
 import forms from "../assets/forms.json";
-import type { Indicators } from "./indicators.ts";
+import { type Indicators, INDICATORS } from "./indicators.ts";
 import type { Request } from "./request.ts";
 
 export interface Taxpayer {
@@ -32,19 +32,62 @@ const NO_ADDRESS_PARTS = [
   "phuongXa", "maHuyenNNT", "tenHuyenNNT", "maTinhNNT", "tenTinhNNT", "dthoaiNNT", "faxNNT", "emailNNT",
 ]; // prettier-ignore
 
+// What every return has alike is written once, when the component is built, with a hole for each text that differs.
+const HOLE = "\ue000";
+const HEAD = [
+  "loaiTKhai", "soLan", "kieuKy", "kyKKhai", "kyKKhaiTuNgay", "kyKKhaiDenNgay", "kyKKhaiTuThang", "kyKKhaiDenThang",
+  "maCQTNoiNop", "tenCQTNoiNop", "ngayLapTKhai", "nguoiKy", "mst", "tenNNT", "dchiNNT", "ma_NganhNghe", "ten_NganhNghe",
+] as const; // prettier-ignore
+const NAMES: readonly (Head | keyof Indicators)[] = [...HEAD, ...INDICATORS];
+const PIECES = template().split(HOLE);
+
+type Head = (typeof HEAD)[number];
+
 export function returnXml(request: Request, taxpayer: Taxpayer, indicators: Indicators): string {
+  const head = headOf(request, taxpayer);
+  const texts: Readonly<Record<string, string | bigint>> = { ...indicators, ...head };
+  let xml = PIECES[0] ?? "";
+  NAMES.forEach((name, index) => {
+    const text = texts[name] ?? "";
+    xml += (typeof text === "string" ? escaped(text) : text.toString()) + (PIECES[index + 1] ?? "");
+  });
+  return xml;
+}
+
+function headOf(request: Request, taxpayer: Taxpayer): Record<Head, string> {
+  const { period, amendment, industry } = request;
+  const month = period.quarterly ? "" : period.onForm;
+  return {
+    loaiTKhai: amendment === 0 ? "C" : "B",
+    soLan: String(amendment),
+    kieuKy: period.quarterly ? "Q" : "M",
+    kyKKhai: period.onForm,
+    kyKKhaiTuNgay: onForm(period.first),
+    kyKKhaiDenNgay: onForm(period.last),
+    kyKKhaiTuThang: month,
+    kyKKhaiDenThang: month,
+    maCQTNoiNop: request.officeCode,
+    tenCQTNoiNop: request.officeName,
+    ngayLapTKhai: request.today === null ? "" : dateText(request.today),
+    nguoiKy: request.signer,
+    mst: taxpayer.mst,
+    tenNNT: taxpayer.name ?? "",
+    dchiNNT: taxpayer.address ?? "",
+    ma_NganhNghe: industry.code,
+    ten_NganhNghe: industry.name,
+  };
+}
+
+/** The return with holes in the order of `NAMES`. */
+function template(): string {
   const xml = new XmlWriter();
   xml.open("HSoThueDTu", { xmlns: forms.namespace }).open("HSoKhaiThue", { id: "_NODE_TO_SIGN" });
-  writeGeneral(xml, request, taxpayer);
-  xml
-    .open("CTieuTKhaiChinh")
-    .leaf("ma_NganhNghe", request.industry.code)
-    .leaf("ten_NganhNghe", request.industry.name)
-    .leaf("tieuMucHachToan", forms.accounting_code)
-    .leaf("Header", "");
+  writeGeneral(xml);
+  xml.open("CTieuTKhaiChinh").leaf("ma_NganhNghe", HOLE).leaf("ten_NganhNghe", HOLE);
+  xml.leaf("tieuMucHachToan", forms.accounting_code).leaf("Header", "");
   for (const [group, names] of GROUPS) {
     if (group !== null) xml.open(group);
-    for (const name of names) xml.leaf(name, indicators[name].toString());
+    for (const name of names) xml.leaf(name, HOLE);
     if (group !== null) xml.close();
   }
   // The signature is for whoever files.
@@ -52,55 +95,20 @@ export function returnXml(request: Request, taxpayer: Taxpayer, indicators: Indi
   return `<?xml version="1.0" encoding="UTF-8"?>\n${xml.toString()}`;
 }
 
-function writeGeneral(xml: XmlWriter, request: Request, taxpayer: Taxpayer): void {
-  xml
-    .open("TTinChung")
-    .open("TTinDVu")
-    .leaf("maDVu", "CYBEROS")
-    .leaf("tenDVu", "vn-tax-filing")
-    .leaf("pbanDVu", "0.1.0")
-    .leaf("ttinNhaCCapDVu", "CyberOS")
-    .close()
-    .open("TTinTKhaiThue")
-    .open("TKhaiThue")
-    .leaf("maTKhai", forms.code)
-    .leaf("tenTKhai", forms.title)
-    .leaf("moTaBMau", forms.description)
-    .leaf("pbanTKhaiXML", forms.xml_version)
-    .leaf("loaiTKhai", request.amendment === 0 ? "C" : "B")
-    .leaf("soLan", String(request.amendment));
-  writePeriod(xml, request);
-  xml
-    .leaf("maCQTNoiNop", request.officeCode)
-    .leaf("tenCQTNoiNop", request.officeName)
-    .leaf("ngayLapTKhai", request.today === null ? "" : dateText(request.today))
-    .open("GiaHan")
-    .leaf("maLyDoGiaHan", "")
-    .leaf("lyDoGiaHan", "")
-    .close()
-    .leaf("nguoiKy", request.signer)
-    .leaf("ngayKy", "")
-    .leaf("nganhNgheKD", "")
-    .close()
-    .open("NNT")
-    .leaf("mst", taxpayer.mst)
-    .leaf("tenNNT", taxpayer.name ?? "")
-    .leaf("dchiNNT", taxpayer.address ?? "");
+function writeGeneral(xml: XmlWriter): void {
+  xml.open("TTinChung").open("TTinDVu").leaf("maDVu", "CYBEROS").leaf("tenDVu", "vn-tax-filing");
+  xml.leaf("pbanDVu", "0.1.0").leaf("ttinNhaCCapDVu", "CyberOS").close();
+  xml.open("TTinTKhaiThue").open("TKhaiThue").leaf("maTKhai", forms.code).leaf("tenTKhai", forms.title);
+  xml.leaf("moTaBMau", forms.description).leaf("pbanTKhaiXML", forms.xml_version);
+  xml.leaf("loaiTKhai", HOLE).leaf("soLan", HOLE).open("KyKKhaiThue").leaf("kieuKy", HOLE).leaf("kyKKhai", HOLE);
+  xml.leaf("kyKKhaiTuNgay", HOLE).leaf("kyKKhaiDenNgay", HOLE);
+  xml.leaf("kyKKhaiTuThang", HOLE).leaf("kyKKhaiDenThang", HOLE).close();
+  xml.leaf("maCQTNoiNop", HOLE).leaf("tenCQTNoiNop", HOLE).leaf("ngayLapTKhai", HOLE);
+  xml.open("GiaHan").leaf("maLyDoGiaHan", "").leaf("lyDoGiaHan", "").close();
+  xml.leaf("nguoiKy", HOLE).leaf("ngayKy", "").leaf("nganhNgheKD", "").close();
+  xml.open("NNT").leaf("mst", HOLE).leaf("tenNNT", HOLE).leaf("dchiNNT", HOLE);
   for (const name of NO_ADDRESS_PARTS) xml.leaf(name, "");
   xml.close().close().close();
-}
-
-function writePeriod(xml: XmlWriter, { period }: Request): void {
-  const month = period.quarterly ? "" : period.onForm;
-  xml
-    .open("KyKKhaiThue")
-    .leaf("kieuKy", period.quarterly ? "Q" : "M")
-    .leaf("kyKKhai", period.onForm)
-    .leaf("kyKKhaiTuNgay", onForm(period.first))
-    .leaf("kyKKhaiDenNgay", onForm(period.last))
-    .leaf("kyKKhaiTuThang", month)
-    .leaf("kyKKhaiDenThang", month)
-    .close();
 }
 
 /** A day as the form writes it: `30/06/2026`. */
