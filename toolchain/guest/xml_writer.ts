@@ -65,7 +65,8 @@ function attributesText(attributes: Attributes | undefined): string {
     .join("");
 }
 
-function escaped(text: string): string {
+/** A text as it stands in an element. */
+export function escaped(text: string): string {
   // A line end is data here, and a carriage return would be read as one.
   return SPECIAL.test(text) ? text.replace(/[&<>\r]/g, escape) : text;
 }

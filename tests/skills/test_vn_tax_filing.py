@@ -1,0 +1,484 @@
+from __future__ import annotations
+
+import json
+import random
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import invoices
+from tests.support.parity import SKILLS, Reference, fixtures_of, laid_out
+from tests.support.toolchain import Answer, Guest, build_skill
+
+SKILL = SKILLS / "cyberskill-vn" / "vn-tax-filing"
+FIXTURES = {fixture.id: fixture for fixture in fixtures_of(SKILL)}
+NAMESPACE = "{http://kekhaithue.gdt.gov.vn/TKhaiThue}"
+
+REFERENCE = Reference(SKILL)
+"""Without files, for what needs none."""
+
+Both = Callable[[object], dict[str, Any]]
+
+property_test = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def reference(workspace: Path) -> Reference:
+    return Reference(SKILL, workspace)
+
+
+@pytest.fixture(scope="module")
+def guest(workspace: Path) -> Guest:
+    return Guest(build_skill(SKILL), workspace)
+
+
+@pytest.fixture(scope="module")
+def both(reference: Reference, guest: Guest) -> Both:
+    """Ask the reference and the component, which must agree to the byte."""
+
+    def ask(request: object) -> dict[str, Any]:
+        text = json.dumps(request)
+        expected = reference.call(text)
+        assert guest.call(text) == expected
+        assert expected.ok, expected.text
+        parsed: dict[str, Any] = json.loads(expected.text)
+        return parsed
+
+    return ask
+
+
+def lay(workspace: Path, files: dict[str, bytes]) -> None:
+    directory = workspace / "invoices"
+    directory.mkdir(exist_ok=True)
+    for old in directory.iterdir():
+        old.unlink()
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+class TestQuickstart:
+    def test_starts_with_what_the_documentation_prints(self, both: Both, workspace: Path) -> None:
+        quickstart = FIXTURES["quickstart"]
+        with laid_out(workspace, quickstart.files):
+            answer = both(json.loads(quickstart.text))
+            written = (workspace / "returns" / "2026-Q2.xml").read_text(encoding="utf-8")
+        assert list(answer.items())[:7] == [
+            ("period", "2026-Q2"),
+            ("output_vat_total", 25_000_000),
+            ("input_vat_total", 18_000_000),
+            ("net_vat_due", 7_000_000),
+            ("gdt_xml_path", "./returns/2026-Q2.xml"),
+            ("ready_for_submission", True),
+            ("next_action", "human review then upload to https://thuedientu.gdt.gov.vn"),
+        ]
+        assert written == quickstart.written["returns/2026-Q2.xml"]
+
+    def test_the_component_can_reach_the_files_alone(self, guest: Guest) -> None:
+        assert guest.imports() == {"cyberos:skill/host@0.1.0": ["list-dir", "read-file", "write-file"]}
+
+
+class TestIndicators:
+    NUMBERS = "21 22 23 24 23a 24a 25 26 29 30 31 32 33 32a 37 38 39a 40b 42"
+    BASIS = dict.fromkeys([f"ct{number}" for number in NUMBERS.split()], 0)
+
+    def test_the_vector_of_a_filed_return_holds(self, reference: Reference) -> None:
+        formulas = reference.modules["indicators"].indicators_of
+        got = formulas(
+            {**self.BASIS, "ct22": 29_826_193, "ct24": 1_446_670, "ct25": 1_446_670, "ct26": 354_650_000}
+        )
+        assert (got["ct34"], got["ct35"], got["ct36"]) == (354_650_000, 0, -1_446_670)
+        assert (got["ct40"], got["ct41"], got["ct43"]) == (0, 31_272_863, 31_272_863)
+
+    @settings(max_examples=1000, deadline=None)
+    @given(values=st.lists(st.integers(0, 10**12), min_size=19, max_size=19))
+    def test_what_comes_in_is_due_or_carried_forward(self, values: list[int]) -> None:
+        basis = dict(zip(self.BASIS, values, strict=True)) | {"ct40b": 0, "ct42": 0}
+        got = REFERENCE.modules["indicators"].indicators_of(basis)
+        left = got["ct31"] + got["ct33"] + got["ct37"]
+        left -= got["ct25"] + got["ct22"] + got["ct38"] + got["ct39a"]
+        assert got["ct40"] - got["ct43"] == left
+        assert got["ct40a"] == 0 or got["ct41"] == 0
+        assert got["ct34"] == sum(got[name] for name in ("ct26", "ct29", "ct30", "ct32", "ct32a"))
+        assert list(got) == list(REFERENCE.modules["indicators"].INDICATORS)
+
+
+class TestPeriods:
+    @pytest.mark.parametrize(
+        ("period", "deadline"),
+        [
+            ("2026-Q1", "2026-05-04"),
+            ("2026-Q3", "2026-11-02"),
+            ("2026-05", "2026-06-22"),
+            ("2026-Q2", "2026-07-31"),
+            ("2026-10", "2026-11-20"),
+        ],
+    )
+    def test_deadlines_are_those_of_the_facts(self, reference: Reference, period: str, deadline: str) -> None:
+        periods = reference.modules["filing_period"]
+        assert periods.deadline_of(periods.period_of(period)).date == deadline
+
+    def test_every_deadline_of_thirty_years_is_a_working_day_soon_after_the_due_day(
+        self, reference: Reference
+    ) -> None:
+        periods = reference.modules["filing_period"]
+        table = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))["years"]
+        holidays = {day["date"] for days in table.values() for day in days}
+        for year in range(2015, 2045):
+            for month in range(1, 13):
+                following = date(year + month // 12, month % 12 + 1, 1)
+                after = date(following.year + following.month // 12, following.month % 12 + 1, 1)
+                due = {f"{year}-{month:02}": following.replace(day=20)}
+                if month % 3 == 0:
+                    due[f"{year}-Q{month // 3}"] = after - timedelta(days=1)
+                for text, day in due.items():
+                    got = periods.deadline_of(periods.period_of(text))
+                    end = date.fromisoformat(got.date)
+                    between = [day + timedelta(days=count) for count in range((end - day).days)]
+                    assert end.weekday() < 5
+                    assert got.date not in holidays
+                    assert all(one.weekday() >= 5 or one.isoformat() in holidays for one in between)
+                    assert got.moved_from == (None if end == day else day.isoformat())
+                    assert got.certain == ({str(day.year), str(end.year)} <= table.keys())
+
+    def test_the_other_form_applies_from_july_2026_on(self, reference: Reference) -> None:
+        periods = reference.modules["filing_period"]
+        found = {
+            text: periods.form_for(periods.period_of(text))[1] for text in ("2026-06", "2026-Q2", "2026-07")
+        }
+        assert found == {"2026-06": None, "2026-Q2": None, "2026-07": "form_89_2026_not_published"}
+
+    def test_assets_are_dated(self) -> None:
+        for name in ("holidays", "forms"):
+            asset = json.loads((SKILL / "assets" / f"{name}.json").read_text(encoding="utf-8"))
+            assert asset["as_of"] == "2026-11-20"
+        years = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))["years"]
+        for year, days in years.items():
+            dates = [day["date"] for day in days]
+            assert dates == sorted(set(dates))
+            assert all(date.fromisoformat(one).year == int(year) for one in dates)
+            assert {day["source"] for day in days} <= {"fixed", "verify"}
+
+
+class TestReturn:
+    """What is written, read by another parser."""
+
+    ORDER = (
+        "ma_NganhNghe ten_NganhNghe tieuMucHachToan Header ct21 ct22 GiaTriVaThueGTGTHHDVMuaVao "
+        "HangHoaDichVuNhapKhau ct25 ct26 HHDVBRaChiuThueGTGT ct29 HHDVBRaChiuTSuat5 HHDVBRaChiuTSuat10 "
+        "ct32a TongDThuVaThueGTGTHHDVBRa ct36 ct37 ct38 ct39a ct40a ct40b ct40 ct41 ct42 ct43"
+    )
+
+    def test_has_the_elements_in_the_order_of_the_form(self) -> None:
+        root = ET.fromstring(FIXTURES["quickstart"].written["returns/2026-Q2.xml"])  # noqa: S314
+        main = root.find(f"{NAMESPACE}HSoKhaiThue/{NAMESPACE}CTieuTKhaiChinh")
+        assert main is not None
+        assert [child.tag.removeprefix(NAMESPACE) for child in main] == self.ORDER.split()
+        period = root.find(f".//{NAMESPACE}KyKKhaiThue")
+        assert period is not None
+        assert [child.text for child in period] == ["Q", "2/2026", "01/04/2026", "30/06/2026", None, None]
+
+    def test_texts_of_the_input_stay_text(self) -> None:
+        root = ET.fromstring(FIXTURES["written-elsewhere"].written["out/q2.xml"])  # noqa: S314
+        assert root.findtext(f".//{NAMESPACE}tenNNT") == "Công ty TNHH Ví Dụ & Bạn"
+        assert root.findtext(f".//{NAMESPACE}ten_NganhNghe") == "Ngành <khác>"
+        assert root.findtext(f".//{NAMESPACE}CKyDTu") == ""
+
+    @pytest.mark.parametrize("fixture_id", ["every-rate", "all-indicators", "carried-forward", "month"])
+    def test_indicators_are_those_of_the_answer(self, fixture_id: str) -> None:
+        answer = json.loads(FIXTURES[fixture_id].answer.text)
+        root = ET.fromstring(answer["gdt_xml"])  # noqa: S314
+        written = {
+            element.tag.removeprefix(NAMESPACE): int(element.text or "")
+            for element in root.iter()
+            if element.tag.startswith(f"{NAMESPACE}ct")
+        }
+        assert written == answer["indicators"]
+
+
+class TestCampaigns:
+    """Generated invoices, whose totals Python's `decimal` knows."""
+
+    @property_test
+    @given(seed=st.integers(0, 2**32), count=st.integers(1, 12), corrupt=st.sampled_from([0.0, 0.3]))
+    def test_totals_are_those_of_the_generator(
+        self, both: Both, workspace: Path, seed: int, count: int, corrupt: float
+    ) -> None:
+        self.check(both, workspace, count, seed, corrupt)
+
+    def test_of_300_invoices_each_bad_one_is_named(self, both: Both, workspace: Path) -> None:
+        answer = self.check(both, workspace, 300, 20_261_120, 0.01)
+        assert len(answer["skipped"]) == 3
+        assert not answer["ready_for_submission"]
+        assert "files_skipped" in answer["not_ready_because"]
+
+    @pytest.mark.parametrize("damage", invoices.KINDS)
+    def test_each_kind_of_damage_is_named(
+        self, both: Both, workspace: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoices, "KINDS", (damage,))
+        answer = self.check(both, workspace, 6, 7, 0.5)
+        assert {entry["reason"] for entry in answer["skipped"]} == {invoices.REASONS[damage]}
+
+    def test_signed_ones_without_fault_are_ready(self, both: Both, workspace: Path) -> None:
+        lay(workspace, dict(invoices.generate(40, 1, profile="gdt", signed=True)))
+        answer = both(invoices.request("invoices", write=False))
+        assert answer["ready_for_submission"] is True
+        assert answer["not_ready_because"] == []
+
+    def test_refuse_names_all_that_skip_would(self, both: Both, workspace: Path) -> None:
+        lay(workspace, dict(invoices.generate(40, 2, 0.2)))
+        skipped = both(invoices.request("invoices", write=False))["skipped"]
+        refused = both(invoices.request("invoices", bad_files="refuse"))
+        assert (refused["ok"], refused["reason"], refused["skipped"]) == (False, "files_refused", skipped)
+        assert not (workspace / "returns").exists()
+
+    def check(self, both: Both, workspace: Path, count: int, seed: int, corrupt: float) -> dict[str, Any]:
+        lay(workspace, dict(invoices.generate(count, seed, corrupt)))
+        answer = both(invoices.request("invoices", write=False))
+        expected = invoices.expected(count, seed, corrupt)
+        assert {name: answer["indicators"][name] for name in expected.indicators} == expected.indicators
+        assert {entry["file"]: entry["reason"] for entry in answer["skipped"]} == expected.damaged
+        assert [entry["file"] for entry in answer["skipped"]] == sorted(expected.damaged)
+        assert answer["counts"]["counted"] == expected.counted
+        assert answer["counts"]["drafts"] == expected.drafts
+        return answer
+
+
+def billion_laughs() -> str:
+    entities = "".join(f'<!ENTITY a{level} "{f"&a{level - 1};" * 10}">' for level in range(1, 10))
+    return f'<!DOCTYPE HDon [<!ENTITY a0 "ha">{entities}]><HDon>&a9;</HDon>'
+
+
+BOMBS = {
+    "billion-laughs": (billion_laughs(), "xml_doctype"),
+    "quadratic": (
+        '<!DOCTYPE a [<!ENTITY b "' + "x" * 50_000 + '">]><a>' + "&b;" * 5_000 + "</a>",
+        "xml_doctype",
+    ),
+    "external": ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "xml_doctype"),
+    "external-type": ('<!DOCTYPE a SYSTEM "http://127.0.0.1/a.dtd"><a/>', "xml_doctype"),
+    "parameter": ('<!DOCTYPE a [<!ENTITY % b SYSTEM "http://127.0.0.1/b"> %b;]><a/>', "xml_doctype"),
+    "without-type": ("<HDon>&b;</HDon>", "xml_entity"),
+    "in-content": ('<a><!ENTITY b "c"></a>', "xml_markup"),
+    "small-letters": ("<!doctype a><a/>", "xml_markup"),
+    "include": ('<?xml-stylesheet href="file:///etc/passwd"?><a/>', "xml_processing_instruction"),
+    "deep": ("<a>" * 100_000, "xml_depth"),
+    "wide": ("<r" + "".join(f' a{number}=""' for number in range(100)) + "/>", "xml_attribute"),
+    "long": ("<a>" + "x" * 1_048_576 + "</a>", "xml_too_long"),
+    "long-in-bytes": ("<a>" + "ế" * 400_000 + "</a>", "xml_too_long"),
+    "half-a-pair": ("<a>&#xD800;</a>", "xml_character"),
+    "null": ("<a>&#0;</a>", "xml_character"),
+    "other-encoding": ('<?xml version="1.0" encoding="UTF-16"?><a/>', "xml_encoding"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_are_refused_and_named(both: Both, workspace: Path, bomb: str) -> None:
+    text, reason = BOMBS[bomb]
+    good = dict(invoices.generate(1, 1, profile="gdt", signed=True))
+    lay(workspace, {**good, "bomb.xml": text.encode()})
+    answer = both(invoices.request("invoices", write=False))
+    assert answer["skipped"] == [{"file": "bomb.xml", "reason": reason}]
+    assert answer["counts"]["counted"] == 1
+
+
+# Pieces of XML in any order, most of them broken where parsers might differ.
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("<a>", "</a>", "<b>", "</b>", "<a/>", "<a >", "</a >", "<b c='d'>", '<b c="d" e=""/>'),
+            *("<b c = 'd' c='e'>", "text", " ", "\n", "\r\n", "\t", "đ", "&amp;", "&lt;", "&#65;", "&#x41;"),
+            *("&#xd800;", "&#0;", "&#xA;", "&", "&b;", "&amp", "&#;", "&#x;", "]]>", "]]", ">", "<", "<!--"),
+            *("-->", "--", "<!-- c -->", "<![CDATA[", "<![CDATA[<x>&]]>", "]", "<!DOCTYPE a>", "<!", "<?"),
+            *("?>", "<?p?>", "<?xml version='1.0'?>", "\ufeff", "<?xml version='1.0' encoding='UTF-8'?>"),
+            *("<?xml version='1.0' encoding='utf-8' standalone='no' ?>", "<:a>", "<a:b/>", "<-a/>", "<1/>"),
+            *("<a.b-c_1/>", "< a>", "</ a>", "<a b>", "<a b=c>", "<a b='<'/>", "<a/ >", "<a b='c'd='e'/>"),
+            *("<a b='&#10;\n\t'/>", "\x00", "\x0b", "\x7f", "\ufffe", "<ế/>", "'", '"', "=", "/"),
+        ]
+    ),
+    max_size=14,
+).map("".join)
+DOCUMENTS = st.one_of(PIECES, PIECES.map(lambda inner: f"<a>{inner}</a>"))
+
+
+def reads(text: str) -> bool:
+    parser = expat.ParserCreate()
+    try:
+        parser.Parse(text.encode(), True)
+    except expat.ExpatError:
+        return False
+    return True
+
+
+def is_stricter(text: str, code: str) -> bool:
+    """Where the reader refuses on purpose what XML allows."""
+    body = text.removeprefix("\ufeff")
+    return (
+        (code == "doctype" and "<!DOCTYPE" in body)
+        or (code == "processing_instruction" and "<?" in body)
+        or (code in {"depth", "encoding", "declaration", "too_long"})
+    )
+
+
+class TestReader:
+    """The reader against expat, an independent one."""
+
+    def verdict(self, reference: Reference, text: str) -> str | None:
+        reader = reference.modules["skill_xml_reader"]
+        try:
+            reader.read_xml(text, 1 << 20)
+        except reader.XmlRefusedError as refused:
+            return str(refused)
+        return None
+
+    @settings(max_examples=3000, deadline=None)
+    @given(text=DOCUMENTS)
+    def test_verdicts_are_those_of_expat_but_where_it_is_stricter(self, text: str) -> None:
+        code = self.verdict(REFERENCE, text)
+        if code is None:
+            assert reads(text)
+        else:
+            assert not reads(text) or is_stricter(text, code), code
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<!DOCTYPE a><a/>",
+            "<a><?p?></a>",
+            "<?xml version='1.1'?><a/>",
+            "<?xml version='1.0' encoding='ISO-8859-1'?><a/>",
+            "<a>" * 33 + "</a>" * 33,
+            "<a" + "".join(f" a{number}=''" for number in range(65)) + "/>",
+            "<" + "a" * 257 + "/>",
+        ],
+        ids=["doctype", "instruction", "version", "encoding", "depth", "attributes", "name"],
+    )
+    def test_is_stricter_on_purpose(self, text: str) -> None:
+        assert reads(text)
+        assert self.verdict(REFERENCE, text) is not None
+
+    @settings(max_examples=300, deadline=None)
+    @given(text=DOCUMENTS)
+    def test_trees_are_those_of_the_standard_library(self, text: str) -> None:
+        reader = REFERENCE.modules["skill_xml_reader"]
+        if self.verdict(REFERENCE, text) is not None or ":" in text:
+            return
+        parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=False))  # noqa: S314
+        parser.feed(text.encode())
+        self.same(reader.read_xml(text, 1 << 20), parser.close())
+
+    def same(self, ours: Any, theirs: ET.Element) -> None:
+        assert ours.name == theirs.tag
+        assert ours.attributes == theirs.attrib
+        assert ours.text == (theirs.text or "") + "".join(child.tail or "" for child in theirs)
+        assert len(ours.children) == len(theirs)
+        for one, other in zip(ours.children, theirs, strict=True):
+            self.same(one, other)
+
+    @property_test
+    @given(texts=st.lists(DOCUMENTS, min_size=1, max_size=20), seed=st.integers(0, 2**32))
+    def test_both_readers_give_the_same_verdicts(
+        self, both: Both, workspace: Path, texts: list[str], seed: int
+    ) -> None:
+        choice = random.Random(seed)  # noqa: S311
+        mutated = [mutation(choice, content.decode()) for _, content in invoices.generate(len(texts), seed)]
+        files = {f"{number:02}.xml": text.encode() for number, text in enumerate([*texts, *mutated])}
+        lay(workspace, files)
+        for name, text in files.items():
+            code = self.verdict(REFERENCE, text.decode())
+            assert (code is None) == reads(text.decode()) or (code and is_stricter(text.decode(), code)), name
+        both(invoices.request("invoices", write=False))
+
+
+def mutation(choice: random.Random, text: str) -> str:
+    """An invoice with a few characters taken out, doubled or put elsewhere."""
+    for _ in range(choice.randint(0, 3)):
+        start = choice.randrange(len(text))
+        end = min(len(text), start + choice.randint(1, 12))
+        other = choice.randrange(len(text))
+        part = text[start:end]
+        kind = choice.randrange(4)
+        if kind == 0:
+            text = text[:start] + text[end:]
+        elif kind == 1:
+            text = text[:start] + part + text[start:]
+        elif kind == 2:
+            text = text[:other] + part + text[other:]
+        else:
+            text = text[:start] + choice.choice("<>&'\"/=! ]-9,.\x00") + text[start + 1 :]
+    return text
+
+
+class TestDocumentation:
+    BODY = (SKILL / "SKILL.md").read_text(encoding="utf-8")
+
+    def test_every_field_reason_and_code_is_described(self, reference: Reference) -> None:
+        answers = [json.loads(fixture.answer.text) for fixture in FIXTURES.values() if fixture.answer.ok]
+        words = {"gdt_xml"} | {key for answer in answers if "ok" not in answer for key in answer}
+        words |= {code for answer in answers for code in answer.get("not_ready_because", [])}
+        words |= {code for answer in answers for code in answer.get("warnings", [])}
+        words |= {*reference.modules["refusals"].REFUSALS, *reference.modules["request"].NAMES}
+        for word in words:
+            assert re.search(rf"^\|[^|]*`{word}`", self.BODY, re.MULTILINE), word
+
+    def test_every_code_of_the_source_is_documented(self) -> None:
+        source = (SKILL / "scripts" / "review.py").read_text(encoding="utf-8")
+        codes = re.findall(r'^        \("([a-z_0-9]+)",', source, re.MULTILINE)
+        assert len(codes) == 20
+        for code in codes:
+            assert f"| `{code}` |" in self.BODY
+
+    def test_every_reason_of_a_file_is_in_the_reference(self) -> None:
+        text = (SKILL / "references" / "reading-invoices.md").read_text(encoding="utf-8")
+        sources = [path.read_text(encoding="utf-8") for path in (SKILL / "scripts").glob("*.py")]
+        reasons = set(re.findall(r'FileFault\(\s*"([a-z_]+)"', "".join(sources)))
+        assert len(reasons) == 15
+        codes = set(re.findall(r'XmlRefusedError\(\s*"([a-z_]+)"', "".join(sources)))
+        reasons |= {f"xml_{code}" for code in codes} | {"xml_doctype", "xml_markup"}
+        for reason in reasons:
+            assert f"| `{reason}` |" in text, reason
+
+    def test_examples_are_the_start_of_real_answers(self) -> None:
+        [example] = re.findall(r'```json\n(\{"period":"2026-Q2","output.*?)\}\n```', self.BODY)
+        assert FIXTURES["quickstart"].answer.text.startswith(example + ",")
+
+    def test_the_schema_reference_names_every_indicator_and_element(self, reference: Reference) -> None:
+        text = (SKILL / "references" / "gdt-q-return-schema-v3.md").read_text(encoding="utf-8")
+        for indicator in reference.modules["indicators"].INDICATORS:
+            assert f"| `{indicator}` |" in text
+        written = FIXTURES["quickstart"].written["returns/2026-Q2.xml"]
+        for element in set(re.findall(r"<([A-Za-z_]+)[ >]", written)):
+            assert element in text, element
+
+    def test_the_deadline_reference_has_the_holidays(self) -> None:
+        text = (SKILL / "references" / "deadlines.md").read_text(encoding="utf-8")
+        table = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))
+        for days in table["years"].values():
+            for day in days:
+                assert f"| {day['date']} |" in text
+
+
+def test_hosts_errors_are_not_passed_on(reference: Reference, guest: Guest, workspace: Path) -> None:
+    lay(workspace, dict(invoices.generate(1, 1)))
+    (workspace / "taken.xml").mkdir(exist_ok=True)
+    text = json.dumps(invoices.request("invoices", return_path="taken.xml"))
+    for twin in (reference, guest):
+        answer: Answer = twin.call(text)
+        assert json.loads(answer.text)["reason"] == "return_not_written"
+        assert str(workspace) not in answer.text
+    (workspace / "taken.xml").rmdir()
