@@ -7,6 +7,7 @@ skill's own directory. Errors are for the skill: a text of a host says nothing t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def write_file(path: str, content: str) -> None:
         temporary.write_bytes(content.encode("utf-8"))
         temporary.replace(target)
     except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise FileError(str(error)) from None
 
 
