@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from subgraph.authoring.fixtures import laid_out
 from tests.support import invoices
-from tests.support.parity import SKILLS, Reference, fixtures_of, laid_out
+from tests.support.parity import SKILLS, Reference, fixtures_of
 from tests.support.toolchain import Answer, Guest, build_skill
 
 SKILL = SKILLS / "cyberskill-vn" / "vn-tax-filing"
