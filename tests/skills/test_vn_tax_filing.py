@@ -277,8 +277,9 @@ BOMBS = {
     "in-content": ('<a><!ENTITY b "c"></a>', "xml_markup"),
     "small-letters": ("<!doctype a><a/>", "xml_markup"),
     "include": ('<?xml-stylesheet href="file:///etc/passwd"?><a/>', "xml_processing_instruction"),
-    "deep": ("<a>" * 100_000, "xml_depth"),
+    "deep": ("<a>" * 50_000, "xml_depth"),
     "wide": ("<r" + "".join(f' a{number}=""' for number in range(100)) + "/>", "xml_attribute"),
+    "many": ("<a>" + "<b/>" * 99_999 + "</a>", "xml_too_many_tags"),
     "long": ("<a>" + "x" * 1_048_576 + "</a>", "xml_too_long"),
     "long-in-bytes": ("<a>" + "ế" * 400_000 + "</a>", "xml_too_long"),
     "half-a-pair": ("<a>&#xD800;</a>", "xml_character"),
@@ -365,8 +366,9 @@ class TestReader:
             "<a>" * 33 + "</a>" * 33,
             "<a" + "".join(f" a{number}=''" for number in range(65)) + "/>",
             "<" + "a" * 257 + "/>",
+            "<a>" + "<b/>" * 99_999 + "</a>",
         ],
-        ids=["doctype", "instruction", "version", "encoding", "depth", "attributes", "name"],
+        ids=["doctype", "instruction", "version", "encoding", "depth", "attributes", "name", "tags"],
     )
     def test_is_stricter_on_purpose(self, text: str) -> None:
         assert reads(text)
