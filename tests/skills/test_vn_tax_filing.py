@@ -14,6 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.protocol import HostCall
+from subgraph.execution.script_pool import Script
+from tests.execution.scripts import LIMITS, Host, scripts
 from tests.support import invoices
 from tests.support.parity import SKILLS, Reference, fixtures_of, laid_out
 from tests.support.toolchain import Answer, Guest, build_skill
@@ -484,3 +488,17 @@ def test_hosts_errors_are_not_passed_on(reference: Reference, guest: Guest, work
         assert json.loads(answer.text)["reason"] == "return_not_written"
         assert str(workspace) not in answer.text
     (workspace / "taken.xml").rmdir()
+
+
+@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@pytest.mark.parametrize("shared", [False, True], ids=["isolated", "shared"])
+def test_the_script_gives_the_same_in_a_worker(tmp_path: Path, shared: bool) -> None:
+    quickstart = FIXTURES["quickstart"]
+    names = [Path(path).name for path in quickstart.files]
+    texts: list[list[object]] = [["ok", text] for text in quickstart.files.values()]
+    host = Host(["ok", names], *texts, ["ok", None])
+    script = Script("hash", SKILL / "scripts" / "prepare_return.py", SKILL, shared=shared)
+    with scripts(tmp_path) as executor:
+        reply = executor.loop.run(executor.pool.run(script, quickstart.text, LIMITS, NOTHING, host=host))
+    assert (reply.exit_code, reply.output) == (0, quickstart.answer.text), reply
+    assert host.calls[-1] == HostCall("write_file", next(iter(quickstart.written.items())))
