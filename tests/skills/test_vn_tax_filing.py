@@ -14,7 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from subgraph.authoring.fixtures import laid_out
+=======
+from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.protocol import HostCall
+from subgraph.execution.script_pool import Script
+from tests.execution.scripts import LIMITS, Host, scripts
+>>>>>>> filing
 from tests.support import invoices
 from tests.support.parity import SKILLS, Reference, fixtures_of
 from tests.support.toolchain import Answer, Guest, build_skill
@@ -278,8 +285,9 @@ BOMBS = {
     "in-content": ('<a><!ENTITY b "c"></a>', "xml_markup"),
     "small-letters": ("<!doctype a><a/>", "xml_markup"),
     "include": ('<?xml-stylesheet href="file:///etc/passwd"?><a/>', "xml_processing_instruction"),
-    "deep": ("<a>" * 100_000, "xml_depth"),
+    "deep": ("<a>" * 50_000, "xml_depth"),
     "wide": ("<r" + "".join(f' a{number}=""' for number in range(100)) + "/>", "xml_attribute"),
+    "many": ("<a>" + "<b/>" * 99_999 + "</a>", "xml_too_many_tags"),
     "long": ("<a>" + "x" * 1_048_576 + "</a>", "xml_too_long"),
     "long-in-bytes": ("<a>" + "ế" * 400_000 + "</a>", "xml_too_long"),
     "half-a-pair": ("<a>&#xD800;</a>", "xml_character"),
@@ -366,8 +374,9 @@ class TestReader:
             "<a>" * 33 + "</a>" * 33,
             "<a" + "".join(f" a{number}=''" for number in range(65)) + "/>",
             "<" + "a" * 257 + "/>",
+            "<a>" + "<b/>" * 99_999 + "</a>",
         ],
-        ids=["doctype", "instruction", "version", "encoding", "depth", "attributes", "name"],
+        ids=["doctype", "instruction", "version", "encoding", "depth", "attributes", "name", "tags"],
     )
     def test_is_stricter_on_purpose(self, text: str) -> None:
         assert reads(text)
@@ -483,3 +492,17 @@ def test_hosts_errors_are_not_passed_on(reference: Reference, guest: Guest, work
         assert json.loads(answer.text)["reason"] == "return_not_written"
         assert str(workspace) not in answer.text
     (workspace / "taken.xml").rmdir()
+
+
+@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@pytest.mark.parametrize("shared", [False, True], ids=["isolated", "shared"])
+def test_the_script_gives_the_same_in_a_worker(tmp_path: Path, shared: bool) -> None:
+    quickstart = FIXTURES["quickstart"]
+    names = [Path(path).name for path in quickstart.files]
+    texts: list[list[object]] = [["ok", text] for text in quickstart.files.values()]
+    host = Host(["ok", names], *texts, ["ok", None])
+    script = Script("hash", SKILL / "scripts" / "prepare_return.py", SKILL, shared=shared)
+    with scripts(tmp_path) as executor:
+        reply = executor.loop.run(executor.pool.run(script, quickstart.text, LIMITS, NOTHING, host=host))
+    assert (reply.exit_code, reply.output) == (0, quickstart.answer.text), reply
+    assert host.calls[-1] == HostCall("write_file", next(iter(quickstart.written.items())))

@@ -8,6 +8,7 @@ import { isXmlText } from "./xml_writer.ts";
 
 export type XmlCode =
   | "too_long"
+  | "too_many_tags"
   | "character"
   | "declaration"
   | "encoding"
@@ -41,6 +42,9 @@ export interface XmlElement {
   /** The text that is right in it, without that of its children. */
   readonly text: string;
 }
+
+/** Of a document, with its comments and sections: what a tree of them takes stays within a guest's memory. */
+export const MAX_TAGS = 100_000;
 
 /** Elements in each other. */
 export const MAX_DEPTH = 32;
@@ -89,7 +93,9 @@ export function readXml(given: string, bytes: number): XmlElement {
     if (text.includes("\r")) text = text.replace(/\r\n?/g, "\n");
   }
   const start = declarationEnd(text);
-  return new Reader((start === 0 ? text : text.slice(start)).split("<"), plain).document();
+  const pieces = (start === 0 ? text : text.slice(start)).split("<");
+  if (pieces.length > MAX_TAGS) throw new XmlRefused("too_many_tags");
+  return new Reader(pieces, plain).document();
 }
 
 /** The name without its prefix. */

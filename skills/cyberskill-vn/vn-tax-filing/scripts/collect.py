@@ -22,7 +22,7 @@ MAX_FILES = 10_000
 """Each takes a call of the host, of which a run has 20,000; a directory that it lists has as many names."""
 
 MAX_BYTES = 1024 * 1024
-"""Bytes of one file: an invoice of 10,000 lines."""
+"""Bytes of one file: an invoice of some 4,000 lines."""
 
 
 class Entry:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from skill_xml_writer import is_xml_text
 
+MAX_TAGS = 100_000
+"""Of a document, with its comments and sections: what a tree of them takes stays within a guest's memory."""
+
 MAX_DEPTH = 32
 """Elements in each other."""
 
@@ -74,7 +77,10 @@ def read_xml(given: str, most_bytes: int) -> XmlElement:
             raise XmlRefusedError("character")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     start = _declaration_end(text)
-    return _Reader(text[start:].split("<"), plain).document()
+    pieces = text[start:].split("<")
+    if len(pieces) > MAX_TAGS:
+        raise XmlRefusedError("too_many_tags")
+    return _Reader(pieces, plain).document()
 
 
 def local_name(element: XmlElement) -> str:

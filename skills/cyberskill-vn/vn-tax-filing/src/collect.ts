@@ -14,7 +14,7 @@ import { readSimple } from "./simple.ts";
 /** Each takes a call of the host, of which a run has 20,000; a directory that the host lists has as many names. */
 const MAX_FILES = 10_000;
 
-/** Bytes of one file: an invoice of 10,000 lines. */
+/** Bytes of one file: an invoice of some 4,000 lines. */
 const MAX_BYTES = 1024 * 1024;
 
 /** A file and what was found in it: an invoice, or why there is none. */
