@@ -14,14 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 from subgraph.authoring.fixtures import laid_out
-=======
 from subgraph.execution.confinement import NOTHING, directories_grantable
 from subgraph.execution.protocol import HostCall
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Host, scripts
->>>>>>> filing
 from tests.support import invoices
 from tests.support.parity import SKILLS, Reference, fixtures_of
 from tests.support.toolchain import Answer, Guest, build_skill
@@ -504,5 +501,5 @@ def test_the_script_gives_the_same_in_a_worker(tmp_path: Path, shared: bool) -> 
     script = Script("hash", SKILL / "scripts" / "prepare_return.py", SKILL, shared=shared)
     with scripts(tmp_path) as executor:
         reply = executor.loop.run(executor.pool.run(script, quickstart.text, LIMITS, NOTHING, host=host))
-    assert (reply.exit_code, reply.output) == (0, quickstart.answer.text), reply
+    assert (reply.exit_code, reply.output) == (0, quickstart.answer), reply
     assert host.calls[-1] == HostCall("write_file", next(iter(quickstart.written.items())))
