@@ -31,6 +31,9 @@ WILDCARD_LIMIT: Final = 8
 NAME_LIMIT: Final = 64
 """Bound of the name of a variable, secret or command, in characters."""
 
+_PATHS_KEPT = 256
+"""Paths whose reading is kept: one call of the host asks about its own half a dozen times."""
+
 Root = Literal["skill", "workspace"]
 
 # A path is shown to people who decide, and these would let one look like another.
@@ -74,6 +77,7 @@ def check_showable(text: str, what: str) -> None:
         raise PatternError(f"{what} holds a control, invisible or invalid character")
 
 
+@functools.lru_cache(maxsize=_PATHS_KEPT)
 def normalise_path(text: str) -> VirtualPath:
     """Read a virtual path. Raises `PatternError` for all that is not plainly below one of the roots.
 

@@ -22,6 +22,7 @@ _OPENAT2: Final = 437  # asm-generic/unistd.h; the same number on every machine
 _RESOLVE_NO_MAGICLINKS: Final = 0x02  # linux/openat2.h
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
+_RESOLVE_CACHED: Final = 0x20
 _RESOLVE: Final = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS
 
 ATTEMPTS_LIMIT: Final = 16
@@ -42,6 +43,23 @@ def open_beneath(root: int, parts: Sequence[str], flags: int, mode: int = 0) -> 
             raise ValueError("a part of a path must be a plain name")
     opened = open_by_kernel if has_openat2() else open_by_steps
     return opened(root, parts, flags | os.O_CLOEXEC, mode)
+
+
+def open_if_cached(root: int, parts: Sequence[str], flags: int) -> int | None:
+    """Open as `open_beneath`, by what the kernel has in memory alone; None when it would have to wait.
+
+    Raises as `open_beneath`, which has the last word about whatever is not opened here.
+    """
+    if not has_openat2():
+        return None
+    path = "/".join(parts).encode() or b"."
+    try:
+        return _openat2(root, path, flags | os.O_CLOEXEC, 0, _RESOLVE | _RESOLVE_CACHED)
+    except OSError as error:
+        # EINVAL: the kernel is older than 5.12.
+        if error.errno in {errno.EAGAIN, errno.EINTR, errno.EINVAL}:
+            return None
+        raise
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from subgraph.execution.host.commands import run_command
 from subgraph.execution.host.environment import read_variable
 from subgraph.execution.host.errors import HostCallDenied, HostCallError
 from subgraph.execution.host.fetch import Fetcher, Resolver
-from subgraph.execution.host.files import list_names, opened_root, read_text, write_text
+from subgraph.execution.host.files import list_names, opened_root, read_text, text_at_hand, write_text
 from subgraph.execution.host.memory import Memory
 from subgraph.execution.host.secrets import Redactor, SecretStore
 
@@ -142,7 +142,15 @@ class HostServices:
             return await self._fetch(target, context)
         if name == "exec_command":
             return await self._execute(target, arguments[1], context)
+        if name == "read_file":
+            path = path_of(target)
+            text = text_at_hand(self._directory_of(path, context), path.parts, context.byte_limit)
+            if text is not None:
+                return text
         return await _in_time(context, asyncio.to_thread(self._blocking, name, target, arguments, context))
+
+    def _directory_of(self, path: VirtualPath, context: CallContext) -> Path:
+        return context.skill_dir if path.root == "skill" else self._workspace
 
     def _blocking(self, name: str, target: str, arguments: Sequence[object], context: CallContext) -> Answer:
         """Do one of the calls that block on the disk alone."""
@@ -163,7 +171,7 @@ class HostServices:
         self, name: str, path: VirtualPath, arguments: Sequence[object], context: CallContext
     ) -> Answer:
         in_skill = path.root == "skill"
-        directory = context.skill_dir if in_skill else self._workspace
+        directory = self._directory_of(path, context)
         if name == "write_file" and in_skill:
             raise HostCallDenied("a skill's own directory is read only")
         with opened_root(directory, "the skill's directory" if in_skill else "the workspace") as root:
