@@ -55,7 +55,11 @@ def test_what_the_image_copies_exists_and_reaches_the_build(path: str) -> None:
 
 
 def test_images_are_pinned(services: dict[str, Any]) -> None:
-    images = [words[1] for line in INSTRUCTIONS if (words := line.split())[:1] == ["FROM"]]
+    stages = [line.split()[1:] for line in INSTRUCTIONS if line.startswith("FROM ")]
+    own = {words[2] for words in stages if len(words) == 3}
+    images = [words[0] for words in stages if words[0] not in own]
+    images += [line.split("--from=")[1].split()[0] for line in INSTRUCTIONS if "--from=" in line]
+    images = [image for image in images if image not in own]
     images += [service["image"] for service in services.values() if "image" in service]
     for image in images:
         _, _, tag = image.rpartition(":")

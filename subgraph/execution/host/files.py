@@ -78,32 +78,28 @@ def read_text(root: int, parts: Sequence[str], byte_limit: int) -> str:
         raise HostCallError("the file is not UTF-8 text") from None
 
 
-def text_at_hand(directory: Path, parts: Sequence[str], byte_limit: int) -> str | None:
+def text_at_hand(root: int, parts: Sequence[str], byte_limit: int) -> str | None:
     """Return the text of a small regular file that is in the kernel's memory; None for any other.
 
-    It does not wait for a disk, and has no errors of its own: `read_text` finds the same, and says it. A
-    thread for a read that takes microseconds costs more than ten such reads.
+    It does not wait for a disk: a thread for a read that takes microseconds costs more than ten such reads.
+    Raises `HostCallError` for what cannot be opened.
     """
+    with _explained():
+        descriptor = open_if_cached(root, parts, _READABLE)
+    if descriptor is None:
+        return None
     try:
-        root = os.open(directory, _DIRECTORY | os.O_CLOEXEC)
-        try:
-            descriptor = open_if_cached(root, parts, _READABLE)
-        finally:
-            os.close(root)
-        if descriptor is None:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > min(byte_limit, AT_HAND_LIMIT):
             return None
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > min(byte_limit, AT_HAND_LIMIT):
-                return None
-            data = bytearray(status.st_size + 1)
-            count = os.preadv(descriptor, [data], 0, os.RWF_NOWAIT)
-        finally:
-            os.close(descriptor)
+        data = bytearray(status.st_size + 1)
+        count = os.preadv(descriptor, [data], 0, os.RWF_NOWAIT)
         # Anything else: a part of it is on the disk alone, or somebody is writing.
         return data[:count].decode() if count == status.st_size else None
     except (OSError, UnicodeDecodeError):
         return None
+    finally:
+        os.close(descriptor)
 
 
 def read_bounded(descriptor: int, limit: int) -> bytes:

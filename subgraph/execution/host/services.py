@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -144,13 +144,17 @@ class HostServices:
             return await self._execute(target, arguments[1], context)
         if name == "read_file":
             path = path_of(target)
-            text = text_at_hand(self._directory_of(path, context), path.parts, context.byte_limit)
+            with self._opened_root(path, context) as root:
+                text = text_at_hand(root, path.parts, context.byte_limit)
             if text is not None:
                 return text
         return await _in_time(context, asyncio.to_thread(self._blocking, name, target, arguments, context))
 
-    def _directory_of(self, path: VirtualPath, context: CallContext) -> Path:
-        return context.skill_dir if path.root == "skill" else self._workspace
+    def _opened_root(self, path: VirtualPath, context: CallContext) -> AbstractContextManager[int]:
+        """Open the directory that a path is below."""
+        if path.root == "skill":
+            return opened_root(context.skill_dir, "the skill's directory")
+        return opened_root(self._workspace, "the workspace")
 
     def _blocking(self, name: str, target: str, arguments: Sequence[object], context: CallContext) -> Answer:
         """Do one of the calls that block on the disk alone."""
@@ -170,11 +174,9 @@ class HostServices:
     def _file(
         self, name: str, path: VirtualPath, arguments: Sequence[object], context: CallContext
     ) -> Answer:
-        in_skill = path.root == "skill"
-        directory = self._directory_of(path, context)
-        if name == "write_file" and in_skill:
+        if name == "write_file" and path.root == "skill":
             raise HostCallDenied("a skill's own directory is read only")
-        with opened_root(directory, "the skill's directory" if in_skill else "the workspace") as root:
+        with self._opened_root(path, context) as root:
             if name == "read_file":
                 return read_text(root, path.parts, context.byte_limit)
             if name == "list_dir":

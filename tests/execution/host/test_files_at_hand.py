@@ -11,6 +11,7 @@ import pytest
 
 from subgraph.execution.host import beneath
 from subgraph.execution.host.beneath import open_if_cached
+from subgraph.execution.host.errors import HostCallError
 from subgraph.execution.host.files import AT_HAND_LIMIT, opened_root, read_text, text_at_hand
 
 LIMIT = 1_000_000
@@ -30,7 +31,8 @@ def work() -> Iterator[Path]:
 
 
 def at_hand(work: Path, name: str, limit: int = LIMIT) -> str | None:
-    return text_at_hand(work, tuple(name.split("/")), limit)
+    with opened_root(work, "the workspace") as root:
+        return text_at_hand(root, tuple(name.split("/")), limit)
 
 
 def test_it_is_the_text_that_reading_in_a_thread_gives(work: Path) -> None:
@@ -60,12 +62,23 @@ def test_what_is_no_text_or_no_file_is_left_to_the_thread(work: Path) -> None:
     (work / "binary").write_bytes(b"\xff")
     (work / "folder").mkdir()
     os.mkfifo(work / "pipe")
+    for name in ("binary", "folder", "pipe"):
+        assert at_hand(work, name) is None, name
+
+
+def test_what_cannot_be_opened_is_refused_in_the_same_words_or_left_to_the_thread(work: Path) -> None:
+    (work / "folder").mkdir()
     (work / "target").write_text("reached")
     (work / "link").symlink_to("target")
     (work / "folder" / "up").symlink_to("..")
-    for name in ("binary", "folder", "pipe", "link", "folder/up/target", "missing", "target/below"):
-        assert at_hand(work, name) is None, name
-    assert text_at_hand(work / "missing", ("a",), LIMIT) is None
+    for name in ("link", "folder/up/target", "missing", "target/below"):
+        with opened_root(work, "the workspace") as root, pytest.raises(HostCallError) as due:
+            read_text(root, tuple(name.split("/")), LIMIT)
+        # What the kernel would have to look for on the disk is left to the thread.
+        try:
+            assert at_hand(work, name) is None
+        except HostCallError as refused:
+            assert refused.message == due.value.message
 
 
 def test_what_is_on_the_disk_alone_is_left_to_the_thread(work: Path) -> None:
