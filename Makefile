@@ -10,7 +10,7 @@ SKILLS = $(patsubst %/src/index.ts,%,$(wildcard skills/*/*/src/index.ts))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz bench campaign psql lint format schema share digests lock build clean
+.PHONY: help serve test fuzz bench campaign psql toolchain lint format schema share digests lock build clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,8 @@ campaign: $(VENV)/development.stamp build ## Run the long failure campaigns
 
 psql: $(VENV)/runtime.stamp ## Open a shell on the database: make psql ARGS='-c "SELECT ..."'
 	@$(BIN)/python -m subgraph.storage.psql $(ARGS)
+
+toolchain: $(VENV)/development.stamp ## Install what builds components of Python, Zig and C
 
 lint: $(VENV)/development.stamp ## Check style and types
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from subgraph.authoring.contract import contract_for, functions_allowed
+from subgraph.authoring.errors import AuthoringError
 from subgraph.authoring.steps import Compiled, Steps, Tool, size_of, sources_of
 from subgraph.authoring.tools import build_dir, guest_library, python_tool, run_tool
 
@@ -33,16 +34,32 @@ def compile_python(skill: Path, allowed_tools: str, steps: Steps) -> Compiled:
     ):
         wit, output = Path(folder) / "skill.wit", Path(folder) / "skill.wasm"
         wit.write_text(contract.wit, encoding="utf-8")
-        run_tool(
+        _componentize(
             [
                 sys.executable, "-c", _START, "-q", "-d", wit, "-w", contract.world, "componentize",
                 "--stub-wasi", "-p", sources, "-p", library, "-o", output, "cyberos_entry",
             ],
-            cwd=skill,
-            environment={"PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": ""},
+            skill,
         )  # fmt: skip
         component = output.read_bytes()
         results.append(size_of(component))
     paths = [*sources.rglob("*.py"), *library.glob("*.py")]
     tools = (Tool(_TOOL, version, f"pkg:pypi/{_TOOL}@{version}", inside=True),)
     return Compiled(component, contract, sources_of(paths, skill, library.parent), tools)
+
+
+def _componentize(command: list[str | Path], skill: Path) -> None:
+    environment = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "VIRTUAL_ENV": "",
+        "RUST_BACKTRACE": "0",
+        "RUST_LIB_BACKTRACE": "0",
+    }
+    try:
+        run_tool(command, cwd=skill, environment=environment)
+    except AuthoringError as error:
+        # The skill's own traceback stands between the tool's and its summary.
+        said = str(error).partition("AssertionError: ")[2].partition("\n\nCaused by:")[0].rstrip()
+        if "ModuleNotFoundError" in said:
+            said += "\na component has the standard library and what lies in src/"
+        raise AuthoringError(said or str(error)) from None

@@ -11,6 +11,8 @@ from subgraph.authoring.languages import Language
 from subgraph.catalog.manifest import name_faults
 from subgraph.settings import bundled
 
+STARTS = (Language.TYPESCRIPT, Language.PYTHON, Language.ZIG)
+
 _NAME = "skill-name"
 """What stands for the name in the templates."""
 
@@ -25,8 +27,8 @@ def scaffold(parent: Path, name: str, language: Language) -> list[Path]:
         raise AuthoringError(f"{name!r} is no name of a skill: {'; '.join(faults)}")
     skill = parent / name
     templates = bundled("toolchain") / "templates"
-    if not (templates / language.value).is_dir():
-        raise AuthoringError(f"there is no start for {language.value}: take one of ts, py, zig")
+    if language not in STARTS:
+        raise AuthoringError(f"there is no start for {language}: take one of {', '.join(STARTS)}")
     temporary = parent / f".{name}.{os.getpid()}"
     if skill.exists() or skill.is_symlink():
         raise AuthoringError(f"{skill} is there already")

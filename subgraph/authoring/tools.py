@@ -142,7 +142,10 @@ def python_tool(package: str, module: str, what: str) -> str:
             return version(package)
     except PackageNotFoundError:
         pass
-    raise AuthoringError(f"{package} is needed to build {what}: pip install 'cyberos-subgraph[toolchain]'")
+    raise AuthoringError(
+        f"{package} is needed to build {what}: `make toolchain` in a checkout, or "
+        "pip install 'cyberos-subgraph[toolchain]'"
+    )
 
 
 def zig(*arguments: str | Path, cwd: Path) -> str:

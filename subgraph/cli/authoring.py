@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,16 +27,24 @@ from subgraph.service import Service
 _PROBLEMS_SHOWN = 10
 
 
+class Start(StrEnum):
+    """The languages that there is a start for."""
+
+    TYPESCRIPT = "ts"
+    PYTHON = "py"
+    ZIG = "zig"
+
+
 def new(
     name: Annotated[str, typer.Argument(help="Name of the skill: lower-case letters, digits and hyphens.")],
-    language: Annotated[Language, typer.Option("--lang", help="In which to write it.")] = Language.TYPESCRIPT,
+    language: Annotated[Start, typer.Option("--lang", help="In which to write it.")] = Start.TYPESCRIPT,
     directory: Annotated[
         Path, typer.Option("--dir", file_okay=False, help="Where to make its directory.")
     ] = Path(),
 ) -> None:
     """Make a skill to start from: valid, buildable, with cases that pass."""
     try:
-        files = scaffold(directory, name, language)
+        files = scaffold(directory, name, Language(language.value))
     except AuthoringError as error:
         fail(str(error), REFUSED)
     for path in files:

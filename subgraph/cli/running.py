@@ -47,7 +47,9 @@ def run(
     timeout_ms: Annotated[
         int | None, typer.Option(min=10, help="Wall time in milliseconds; can only shorten what it has.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write the answer alone.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write the answer, or why there is none.")
+    ] = False,
 ) -> None:
     """Run a skill and write its answer.
 
@@ -70,11 +72,10 @@ def run(
     invocation = with_service(work, runs_skills=True)
     if not quiet:
         _report(invocation)
-        if executor is ExecutorChoice.AUTO and invocation.executor is Executor.INLINE:
-            tell(
-                "invoke",
-                "nothing of it may be run: this is its text, for an agent to follow",
-            )
+    if invocation.error is not None:
+        tell("error", f"{invocation.error.code}: {invocation.error.message}")
+    if not quiet and executor is ExecutorChoice.AUTO and invocation.executor is Executor.INLINE:
+        tell("invoke", "nothing of it may be run: this is its text, for an agent to follow")
     if invocation.result is not None:
         say_json(invocation.result)
     elif invocation.stdout:
@@ -117,5 +118,3 @@ def _report(invocation: Invocation) -> None:
         f"executor={invocation.executor.value.lower()}  elapsed_ms={invocation.elapsed_us / 1000:.1f}  "
         f"exit_code={invocation.exit_code}  invocation={invocation.invocation_id}",
     )
-    if invocation.error is not None:
-        tell("error", f"{invocation.error.code}: {invocation.error.message}")

@@ -59,10 +59,10 @@ _PROFILES: dict[EngineProfile, dict[str, bool | int]] = {
     },
 }
 
-# One call at a time: room for one component. Components of interpreters use up to ten instances.
+# One call at a time: room for one component. With QuickJS inside it has up to ten instances, with CPython 40.
 _POOL = {
     "total_component_instances": 2,
-    "total_core_instances": 32,
+    "total_core_instances": 64,
     "total_memories": 4,
     "max_memories_per_component": 4,
     "total_tables": 32,

@@ -201,6 +201,29 @@ def test_the_directory_of_the_sources_is_as_good(tmp_path: Path) -> None:
     assert build(skill / "src").skill == skill
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def run(:\n    pass\n", "SyntaxError: invalid syntax"),
+        (
+            "import requests\n",
+            "ModuleNotFoundError: No module named 'requests'\na component has the standard",
+        ),
+    ],
+)
+def test_python_that_does_not_load_is_shown_by_its_own_traceback(
+    tmp_path: Path, source: str, message: str
+) -> None:
+    skill = new(tmp_path, Language.PYTHON)
+    (skill / "src" / "skill.py").write_text(source)
+    with pytest.raises(AuthoringError) as refused:
+        build(skill)
+    assert message in str(refused.value)
+    assert 'skill.py", line 1' in str(refused.value)
+    assert "anyhow" not in str(refused.value)
+    assert str(refused.value).count("\n") < 10
+
+
 def test_a_python_component_asks_by_the_module_that_scripts_have(tmp_path: Path) -> None:
     skill = new(tmp_path, Language.PYTHON)
     manifest = skill / "SKILL.md"

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from subgraph.authoring import AuthoringError, Outcome, run_fixtures
+from subgraph.authoring import (
+    AuthoringError,
+    BuildOptions,
+    Language,
+    Outcome,
+    build_skill,
+    run_fixtures,
+    scaffold,
+)
 from subgraph.authoring.fixtures import CASES_PATH, parse_fixtures
 from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.invocation import Executor
@@ -50,6 +58,17 @@ def run(service: RunningService) -> Run:
 def case(**fields: Any) -> dict[str, Any]:
     given = {} if "input_text" in fields else {"input": {"a": 1}}
     return {"id": "one", **given, **fields}
+
+
+@pytest.mark.parametrize("language", [Language.TYPESCRIPT, Language.ZIG, Language.PYTHON])
+def test_what_is_scaffolded_answers_its_cases_in_a_worker(
+    service: RunningService, language: Language
+) -> None:
+    scaffold(service.skills, "greet", language)
+    build_skill(service.skills / "greet", BuildOptions(compiles=False), lambda _tool, _what: None)
+    service.run(service.service._catalog.scan())
+    found = service.run(run_fixtures(service.service, OPERATOR, "greet", service.settings.workspace_dir))
+    assert [(outcome.executor, outcome.problem) for outcome in found] == [(Executor.WASM, None)] * 5
 
 
 @pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")

@@ -97,6 +97,8 @@ def test_a_run_ends_with_the_exit_code_of_the_skill(shell: Shell) -> None:
     ended = shell("run", "loops", "--input", "{}", "--timeout-ms", "50")
     assert ended.exit_code == 124
     assert "LIMIT_EXCEEDED" in ended.stderr
+    quiet = shell("run", "fails", "--input", "{}", "--quiet")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr[:8]) == (1, "", "[error] ")
     denied = shell("run", "caller", "--input", json.dumps(calls(["read_file", "../outside"])))
     assert denied.exit_code == 126
     assert "CAPABILITY_DENIED" in denied.stderr

@@ -75,10 +75,12 @@ def test_what_cannot_be_opened_is_refused_in_the_same_words_or_left_to_the_threa
         with opened_root(work, "the workspace") as root, pytest.raises(HostCallError) as due:
             read_text(root, tuple(name.split("/")), LIMIT)
         # What the kernel would have to look for on the disk is left to the thread.
+        said = None
         try:
             assert at_hand(work, name) is None
         except HostCallError as refused:
-            assert refused.message == due.value.message
+            said = refused.message
+        assert said in {None, due.value.message}
 
 
 def test_what_is_on_the_disk_alone_is_left_to_the_thread(work: Path) -> None:

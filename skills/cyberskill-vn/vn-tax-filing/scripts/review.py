@@ -101,7 +101,7 @@ def warnings_of(facts: Facts) -> list[str]:
     return _codes_of(
         ("taxpayer_inferred", request.taxpayer_mst is None),
         ("taxpayer_names_differ", _names_differ(invoices, facts.taxpayer)),
-        ("signatures_not_verified", any(invoice.profile == "gdt" for _, invoice in invoices)),
+        ("signatures_not_verified", any(not invoice.draft for _, invoice in invoices)),
         ("carried_in_assumed_zero", request.carried_in is None),
         ("deductible_assumed_full", deductible is None and ct24 != 0),
         ("deductible_exceeds_input", deductible is not None and deductible > ct24),

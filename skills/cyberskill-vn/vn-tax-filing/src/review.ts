@@ -93,7 +93,7 @@ export function warningsOf(facts: Facts): string[] {
   return codesOf([
     ["taxpayer_inferred", request.taxpayerMst === null],
     ["taxpayer_names_differ", namesDiffer(invoices, taxpayer)],
-    ["signatures_not_verified", invoices.some(({ invoice }) => invoice.profile === "gdt")],
+    ["signatures_not_verified", invoices.some(({ invoice }) => !invoice.draft)],
     ["carried_in_assumed_zero", request.carriedIn === null],
     ["deductible_assumed_full", deductible === null && indicators.ct24 !== 0n],
     ["deductible_exceeds_input", deductible !== null && deductible > indicators.ct24],
