@@ -12,6 +12,7 @@ from subgraph.capabilities import declared_capabilities
 from subgraph.cli.output import say, say_json, tell
 from subgraph.cli.session import MISUSED, fail, with_service
 from subgraph.execution.invocation import Executor, Invocation
+from subgraph.execution.limits import ExitCode
 from subgraph.principal import Principal
 from subgraph.service import Service
 
@@ -74,6 +75,8 @@ def run(
         _report(invocation)
     if invocation.error is not None:
         tell("error", f"{invocation.error.code}: {invocation.error.message}")
+        if invocation.exit_code == ExitCode.VIOLATION:
+            tell("error", "here: cyberos-skill-cli requests, then approve ID; or grant SKILL --all")
     if not quiet and executor is ExecutorChoice.AUTO and invocation.executor is Executor.INLINE:
         tell("invoke", "nothing of it may be run: this is its text, for an agent to follow")
     if invocation.result is not None:

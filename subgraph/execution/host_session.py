@@ -161,7 +161,9 @@ class HostSession:
         if not covering:
             return f"no {name} that the skill declares covers {shown}"
         self.lacking = next(iter(self._broker.missing(self._skill, covering[:1])), None)
-        return f"this run has no {name} for it: grant {covering[0]} to the skill, and let the call request it"
+        if self.lacking is None:
+            return f"it is granted, and this call did not request it: let it request {covering[0]}"
+        return f"nobody has granted it: grant {covering[0]} to the skill"
 
     async def _deny(self, name: str, shown: str, reason: str, started: float) -> NoReturn:
         """Record a denial and end the run; never returns."""

@@ -149,7 +149,7 @@ def test_a_run_has_no_more_than_it_requested(running: RunningService, name: str,
     answer = invoke(running, name, executor, ["list_dir", "notes"], capabilities=["read_file(notes/**)"])
     assert answer.exit_code == 126
     assert answer.error is not None
-    assert "grant list_dir(notes)" in answer.error.message
+    assert "this call did not request it: let it request list_dir(notes)" in answer.error.message
 
 
 def test_a_call_that_lacks_a_grant_leaves_one_request_for_an_operator(

@@ -138,7 +138,7 @@ def test_what_is_not_declared_is_a_violation_and_recorded(desk: Desk, opened: Op
 
 def test_what_the_run_did_not_ask_for_is_a_violation_that_says_how_to_ask(opened: Open) -> None:
     end = opened("list_dir", declared="list_dir read_file(a/*)").ends("read_file", "a/b")
-    assert "this run has no read_file for it: grant read_file(a/*) to the skill" in end.message
+    assert "nobody has granted it: grant read_file(a/*) to the skill" in end.message
 
 
 def test_what_a_pattern_does_not_cover_is_a_violation(opened: Open) -> None:
