@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from subgraph.authoring.errors import AuthoringError
+from subgraph.capabilities.patterns import PatternError, normalise_path
 from subgraph.errors import InputInvalid
 from subgraph.execution.invocation import Executor, Invocation
 from subgraph.execution.limits import ExitCode
@@ -88,6 +89,11 @@ def _fixture(case: Any, place: int) -> Fixture:
         due = "one of input, input_text and one of output, output_text, error"
         raise AuthoringError(f"{where}: needs {due}")
     asked, answered = given[0], expected[0]
+    for name in ("files", "written"):
+        _check_files(case.get(name, {}), f"{where}: {name}")
+    texts = {"input_text", "output_text", "error", "name"} & case.keys()
+    if not all(isinstance(case[each], str) for each in texts):
+        raise AuthoringError(f"{where}: {', '.join(sorted(texts))} must be text")
     return Fixture(
         id=case["id"],
         name=str(case.get("name", case["id"])),
@@ -97,6 +103,19 @@ def _fixture(case: Any, place: int) -> Fixture:
         files=case.get("files", {}),
         written=case.get("written", {}),
     )
+
+
+def _check_files(files: object, where: str) -> None:
+    """Refuse paths that leave the workspace: the files are laid out before any skill runs."""
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise AuthoringError(f"{where} must be a mapping of paths to texts")
+    for path in files:
+        try:
+            place = normalise_path(path)
+        except PatternError as error:
+            raise AuthoringError(f"{where}: {error}") from error
+        if place.root != "workspace" or not place.parts or str(place) != path:
+            raise AuthoringError(f"{where}: a path is relative to the workspace, without ./ before it")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from subgraph.authoring.tools import (
     run_tool,
     toolchain_dir,
 )
+from subgraph.catalog.problem import MANIFEST_NAME
 
 # esbuild writes an import that it leaves alone as one statement, at the start of the text or after another.
 _NAMED_IMPORT = re.compile(r'(?:^|[;}\n])import\s*\{([^{}]*)\}\s*from\s*"([^"]+)"')
@@ -36,6 +37,8 @@ def compile_typescript(skill: Path, allowed_tools: str, steps: Steps) -> Compile
     versions = node_package_versions(_BUNDLER, _COMPONENTIZER)
     with steps.step(_BUNDLER, "bundling src/index.ts"):
         bundle = json.loads(_node("bundle", skill))
+    paths = [(skill / name).resolve() for name in bundle["inputs"]]
+    _check_places(paths, skill)
     functions = host_functions_of(bundle["code"], bundle["imports"])
     check_declared(functions, allowed_tools)
     contract = contract_for(functions)
@@ -52,8 +55,22 @@ def compile_typescript(skill: Path, allowed_tools: str, steps: Steps) -> Compile
         results.append(size_of(component))
     if environment is None:
         steps.tell("wasm", "not reproducible here: it takes ziglang, or a C compiler")
-    paths = [(skill / name).resolve() for name in bundle["inputs"]]
     return Compiled(component, contract, _own(paths, skill), _tools(versions, paths))
+
+
+def _check_places(paths: Sequence[Path], skill: Path) -> None:
+    """Refuse sources from anywhere on the machine: they would be published with the component."""
+    toolchain = toolchain_dir().resolve()
+    for path in paths:
+        if path.is_relative_to(skill) or path.is_relative_to(toolchain):
+            continue
+        if path.is_relative_to(skill.parent):
+            neighbour = skill.parent / path.relative_to(skill.parent).parts[0]
+            if (neighbour / MANIFEST_NAME).is_file():
+                continue
+        raise AuthoringError(
+            f"{path.name} lies outside of the skill, of the skills beside it and of the guest library"
+        )
 
 
 def host_functions_of(code: str, imports: Sequence[Mapping[str, str]]) -> list[str]:

@@ -196,6 +196,31 @@ class TestRefusals:
             build(skill)
 
 
+class TestForeignSources:
+    def test_of_the_machine_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "secret.json").write_text('{"key": "value"}')
+        skill = new(tmp_path / "skills", Language.TYPESCRIPT)
+        source = skill / "src" / "index.ts"
+        for place in ("../../../secret.json", str(tmp_path / "secret.json"), "./linked.json"):
+            source.write_text(f'import s from "{place}";\nexport const run = () => JSON.stringify(s);')
+            if place == "./linked.json":
+                (skill / "src" / "linked.json").symlink_to(tmp_path / "secret.json")
+            with pytest.raises(AuthoringError, match=r"secret\.json lies outside of the skill"):
+                build(skill)
+        assert not (skill / "dist").exists()
+
+    def test_of_a_skill_beside_it_are_taken(self, tmp_path: Path) -> None:
+        new(tmp_path, Language.TYPESCRIPT, "other")
+        (tmp_path / "other" / "src" / "value.ts").write_text("export const VALUE = 7;")
+        skill = new(tmp_path, Language.TYPESCRIPT)
+        (skill / "src" / "index.ts").write_text(
+            'import { VALUE } from "../../other/src/value.ts";\nexport const run = () => String(VALUE);'
+        )
+        build(skill)
+        assert Guest(skill / "dist" / "skill.wasm").call("").text == "7"
+        assert '"other/src/value.ts"' in (skill / "dist" / "skill.cdx.json").read_text()
+
+
 def test_the_directory_of_the_sources_is_as_good(tmp_path: Path) -> None:
     skill = new(tmp_path, Language.ZIG)
     assert build(skill / "src").skill == skill

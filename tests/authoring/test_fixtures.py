@@ -172,6 +172,14 @@ def test_a_skill_without_cases_or_without_code_says_so(service: RunningService) 
         ('[{"id":"a","output":{}}]', "needs one of input"),
         ('[{"id":"a","input":{},"output":{},"error":""}]', "needs one of input"),
         ('[{"id":"a","input":{},"output":{}},{"id":"a","input":{},"output":{}}]', "with the same id"),
+        ('[{"id":"a","input":{},"output":{},"files":[]}]', "files must be a mapping of paths to texts"),
+        ('[{"id":"a","input":{},"output":{},"files":{"a":1}}]', "files must be a mapping"),
+        ('[{"id":"a","input":{},"output":{},"files":{"../a":""}}]', "files: the path holds"),
+        ('[{"id":"a","input":{},"output":{},"files":{"/etc/a":""}}]', "files: the path is absolute"),
+        ('[{"id":"a","input":{},"output":{},"files":{"/skill/a":""}}]', "relative to the workspace"),
+        ('[{"id":"a","input":{},"output":{},"files":{"./a":""}}]', "relative to the workspace"),
+        ('[{"id":"a","input":{},"output":{},"written":{"a/../b":""}}]', "written: the path holds"),
+        ('[{"id":"a","input":{},"error":1}]', "error must be text"),
     ],
 )
 def test_cases_that_cannot_be_read_are_refused(document: str, message: str) -> None:
