@@ -67,10 +67,15 @@ def parse_fixtures(document: bytes) -> list[Fixture]:
     """Read the cases of a skill. Raises `AuthoringError`."""
     try:
         cases = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AuthoringError(f"{CASES_PATH} cannot be read: {error}") from error
     if not isinstance(cases, list):
         raise AuthoringError(f"{CASES_PATH} must be a list")
+    try:
+        document.decode()
+        json.dumps(cases, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise AuthoringError(f"{CASES_PATH} holds half of a surrogate pair: write it as input_text") from None
     found = [_fixture(case, place) for place, case in enumerate(cases)]
     if len({fixture.id for fixture in found}) < len(found):
         raise AuthoringError(f"{CASES_PATH} has two cases with the same id")
@@ -116,16 +121,18 @@ def _check_files(files: object, where: str) -> None:
             raise AuthoringError(f"{where}: {error}") from error
         if place.root != "workspace" or not place.parts or str(place) != path:
             raise AuthoringError(f"{where}: a path is relative to the workspace, without ./ before it")
+        if any("/".join(place.parts[:depth]) in files for depth in range(1, len(place.parts))):
+            raise AuthoringError(f"{where}: a path is that of a file and of a directory")
 
 
 @contextmanager
 def laid_out(workspace: Path, files: Mapping[str, str]) -> Iterator[None]:
     """Have these files, and no others, in a directory; nothing is left of it afterwards."""
     _empty(workspace)
-    for path, text in files.items():
-        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / path).write_bytes(text.encode("utf-8"))
     try:
+        for path, text in files.items():
+            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+            (workspace / path).write_bytes(text.encode("utf-8"))
         yield
     finally:
         _empty(workspace)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import tempfile
 from pathlib import Path
 
 from subgraph.authoring.component import component_around, core_imports
 from subgraph.authoring.contract import check_declared, contract_for
+from subgraph.authoring.errors import AuthoringError
 from subgraph.authoring.languages import Language
 from subgraph.authoring.steps import Compiled, Steps, Tool, size_of, sources_of
 from subgraph.authoring.tools import build_dir, guest_library, python_tool, zig
@@ -35,7 +38,11 @@ def compile_native(skill: Path, language: Language, allowed_tools: str, steps: S
         if language is Language.ZIG:
             _compile_zig(skill, library, output)
         else:
-            zig("cc", *_C_FLAGS, "-I", library, "-o", output, language.entry, cwd=skill)
+            used = Path(folder) / "skill.d"
+            zig(
+                "cc", *_C_FLAGS, "-MD", "-MF", used, "-I", library, "-o", output, language.entry, cwd=skill
+            )  # fmt: skip
+            _check_places(used.read_text(encoding="utf-8"), skill, library)
         module = output.read_bytes()
     functions = core_imports(module)
     check_declared(functions, allowed_tools)
@@ -43,10 +50,20 @@ def compile_native(skill: Path, language: Language, allowed_tools: str, steps: S
     with steps.step("wasm", "wasm32 component target") as results:
         component = component_around(module, contract.functions)
         results.append(size_of(component))
-    suffixes = {".zig"} if language is Language.ZIG else {".c", ".h"}
-    paths = [path for root in (skill / "src", library) for path in root.rglob("*") if path.suffix in suffixes]
+    # Whatever their names: code can embed any file.
+    paths = [path for root in (skill / "src", library) for path in root.rglob("*") if path.is_file()]
     tools = (Tool("ziglang", version, f"pkg:pypi/ziglang@{version}", inside=True),)
     return Compiled(component, contract, sources_of(paths, skill, library.parent), tools)
+
+
+def _check_places(used: str, skill: Path, library: Path) -> None:
+    """Refuse files from anywhere on the machine, which a compiler takes: they would be published."""
+    compiler = Path(importlib.util.find_spec("ziglang").origin).parent  # type: ignore[union-attr, arg-type]
+    names = re.split(r"(?<!\\)\s+", used.replace("\\\n", " ").partition(": ")[2].strip())
+    for name in names:
+        path = (skill / name.replace("\\ ", " ")).resolve()
+        if not any(path.is_relative_to(root.resolve()) for root in (skill, library, compiler)):
+            raise AuthoringError(f"{path.name} lies outside of the skill and of the guest library")
 
 
 def _compile_zig(skill: Path, library: Path, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -33,17 +34,19 @@ def compile_python(skill: Path, allowed_tools: str, steps: Steps) -> Compiled:
         tempfile.TemporaryDirectory(dir=build_dir()) as folder,
     ):
         wit, output = Path(folder) / "skill.wit", Path(folder) / "skill.wasm"
+        # What Python keeps beside its sources is no part of the skill.
+        copy = shutil.copytree(sources, Path(folder) / "src")
         wit.write_text(contract.wit, encoding="utf-8")
         _componentize(
             [
                 sys.executable, "-c", _START, "-q", "-d", wit, "-w", contract.world, "componentize",
-                "--stub-wasi", "-p", sources, "-p", library, "-o", output, "cyberos_entry",
+                "--stub-wasi", "-p", copy, "-p", library, "-o", output, "cyberos_entry",
             ],
             skill,
         )  # fmt: skip
         component = output.read_bytes()
         results.append(size_of(component))
-    paths = [*sources.rglob("*.py"), *library.glob("*.py")]
+    paths = [path for path in (*sources.rglob("*"), *library.glob("*.py")) if path.is_file()]
     tools = (Tool(_TOOL, version, f"pkg:pypi/{_TOOL}@{version}", inside=True),)
     return Compiled(component, contract, sources_of(paths, skill, library.parent), tools)
 

@@ -35,8 +35,7 @@ def toolchain_dir() -> Path:
     own = bundled("toolchain")
     if (own.parent / "pyproject.toml").is_file():
         return own
-    digest = hashlib.sha256((own / "package-lock.json").read_bytes()).hexdigest()
-    copy = _home() / "toolchain" / digest[:16]
+    copy = _home() / "toolchain" / toolchain_digest()[:16]
     if not copy.is_dir():
         temporary = copy.with_name(f"{copy.name}.{os.getpid()}")
         shutil.copytree(own, temporary)
@@ -45,6 +44,19 @@ def toolchain_dir() -> Path:
         except OSError:  # another build was faster
             shutil.rmtree(temporary)
     return copy
+
+
+@cache
+def toolchain_digest() -> str:
+    """Digest what comes with this package to build skills: tools' versions, scripts and the guest library."""
+    own = bundled("toolchain")
+    paths = [own / name for name in ("package-lock.json", "reproducible.c", "typescript.mjs")]
+    paths += sorted(path for path in (own / "guest").rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.relative_to(own).as_posix()} {len(path.read_bytes())}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def guest_library(language: str) -> Path:
@@ -63,7 +75,10 @@ def build_dir() -> Path:
 
 
 def _home() -> Path:
-    return Path(os.environ.get("CYBEROS_HOME", "~/.cyberos")).expanduser().absolute()
+    try:
+        return Path(os.environ.get("CYBEROS_HOME", "~/.cyberos")).expanduser().absolute()
+    except RuntimeError:
+        raise AuthoringError("this account has no home directory: set CYBEROS_HOME") from None
 
 
 @cache

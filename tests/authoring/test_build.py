@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -126,6 +127,40 @@ class TestStamps:
         manifest.write_text(text.replace("license: MIT", "license: MIT\nallowed-tools: read_file"))
         assert not build(skill).unchanged
 
+    def test_it_is_built_again_when_a_file_is_added_or_embedded(self, skill: Path) -> None:
+        source = skill / "src" / "main.zig"
+        source.write_text(
+            'const std = @import("std");\n'
+            "pub fn run(_: std.mem.Allocator, _: []const u8) ![]const u8 "
+            '{ return @embedFile("data.txt"); }\n'
+        )
+        (skill / "src" / "data.txt").write_text("one")
+        build(skill)
+        assert '"src/data.txt"' in (skill / "dist" / "skill.cdx.json").read_text()
+        (skill / "src" / "data.txt").write_text("two")
+        assert not build(skill).unchanged
+        assert Guest(skill / "dist" / "skill.wasm").call("").text == "two"
+        (skill / "src" / "another.txt").write_text("")
+        assert not build(skill).unchanged
+
+    def test_a_change_during_the_build_is_noticed(self, skill: Path) -> None:
+        source = skill / "src" / "main.zig"
+
+        def tell(tool: str, _what: str) -> None:
+            if tool == "zig":
+                source.write_text(source.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+        with pytest.raises(AuthoringError, match="changed while they were built"):
+            build_skill(skill, BuildOptions(compiles=False), tell)
+        assert not (skill / "dist" / "skill.wasm").exists()
+        assert not build(skill).unchanged
+
+    def test_what_a_killed_build_left_is_removed(self, skill: Path) -> None:
+        (skill / "dist").mkdir()
+        (skill / "dist" / ".unfinished-abc").write_text("half")
+        build(skill)
+        assert sorted(path.name for path in (skill / "dist").iterdir()) == ["skill.cdx.json", "skill.wasm"]
+
     def test_a_damaged_stamp_only_means_that_it_is_built_again(self, skill: Path) -> None:
         build(skill)
         for content in (b"", b"[]", b"{}", b'{"inputs":3}', b"\xff"):
@@ -189,6 +224,31 @@ class TestRefusals:
             build(skill)
         assert not build(skill, language=Language.ZIG).unchanged
 
+    def test_of_a_link_or_a_file_in_the_place_of_dist(self, tmp_path: Path) -> None:
+        skill = new(tmp_path, Language.ZIG)
+        (tmp_path / "victim").mkdir()
+        (skill / "dist").symlink_to(tmp_path / "victim")
+        with pytest.raises(AuthoringError, match="dist is no directory"):
+            build(skill)
+        (skill / "dist").unlink()
+        (skill / "dist").write_text("")
+        with pytest.raises(AuthoringError, match="dist is no directory"):
+            build(skill)
+        assert list((tmp_path / "victim").iterdir()) == []
+
+    def test_of_a_manifest_that_is_no_file(self, tmp_path: Path) -> None:
+        skill = new(tmp_path, Language.ZIG)
+        text = (skill / "SKILL.md").read_text(encoding="utf-8")
+        (skill / "SKILL.md").unlink()
+        os.mkfifo(skill / "SKILL.md")
+        with pytest.raises(AuthoringError, match="it is no file"):
+            build(skill)
+        (skill / "SKILL.md").unlink()
+        (tmp_path / "elsewhere.md").write_text(text, encoding="utf-8")
+        (skill / "SKILL.md").symlink_to(tmp_path / "elsewhere.md")
+        with pytest.raises(AuthoringError, match="it is no file"):
+            build(skill)
+
     def test_of_a_front_matter_that_cannot_be_read(self, tmp_path: Path) -> None:
         skill = new(tmp_path, Language.ZIG)
         (skill / "SKILL.md").write_text("---\nname: [\n---\n")
@@ -208,6 +268,21 @@ class TestForeignSources:
             with pytest.raises(AuthoringError, match=r"secret\.json lies outside of the skill"):
                 build(skill)
         assert not (skill / "dist").exists()
+
+    def test_of_the_machine_are_refused_to_c(self, tmp_path: Path) -> None:
+        (tmp_path / "secret.h").write_text("enum { SECRET = 1 };")
+        skill = new(tmp_path / "skills", Language.ZIG)
+        (skill / "src" / "main.zig").unlink()
+        for line in (
+            '#include "../../../secret.h"',
+            f'const char kept[] = {{\n#embed "{tmp_path}/secret.h"\n}};',
+        ):
+            (skill / "src" / "main.c").write_text(
+                f'#include "cyberos.h"\n{line}\n'
+                "struct answer skill_run(struct text input) { return answer_with(input); }\n"
+            )
+            with pytest.raises(AuthoringError, match=r"secret\.h lies outside"):
+                build(skill)
 
     def test_of_a_skill_beside_it_are_taken(self, tmp_path: Path) -> None:
         new(tmp_path, Language.TYPESCRIPT, "other")

@@ -180,6 +180,9 @@ def test_a_skill_without_cases_or_without_code_says_so(service: RunningService) 
         ('[{"id":"a","input":{},"output":{},"files":{"./a":""}}]', "relative to the workspace"),
         ('[{"id":"a","input":{},"output":{},"written":{"a/../b":""}}]', "written: the path holds"),
         ('[{"id":"a","input":{},"error":1}]', "error must be text"),
+        ('[{"id":"a","input":{},"output":{},"files":{"a":"","a/b":""}}]', "of a file and of a directory"),
+        ('[{"id":"a","input":"\\ud800","output":{}}]', "half of a surrogate pair"),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_cases_that_cannot_be_read_are_refused(document: str, message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from wasmtime.component import Component, ComponentInstanceType, Linker, Variant
 
 from subgraph.authoring import BuildOptions
 from subgraph.authoring import build_skill as build
-from subgraph.authoring.tools import build_dir
 from subgraph.catalog.discovery import COMPONENT_PATH
 from tests.support.npm import npm_ci, require
 
@@ -113,10 +111,8 @@ def run_toolchain(*command: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def build_skill(skill: Path) -> Path:
-    """Compile a skill, if it has changed, and return its component. Of several processes one builds."""
+def build_skill(skill: Path, *, always: bool = False) -> Path:
+    """Compile a skill, if it has changed, and return its component."""
     npm_ci(TOOLCHAIN)
-    with (build_dir() / "tests.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        build(skill, BuildOptions(compiles=False), lambda _tool, _what: None)
+    build(skill, BuildOptions(always=always, compiles=False), lambda _tool, _what: None)
     return skill / COMPONENT_PATH
