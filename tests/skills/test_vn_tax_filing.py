@@ -245,6 +245,34 @@ class TestCampaigns:
         assert answer["ready_for_submission"] is True
         assert answer["not_ready_because"] == []
 
+    def test_a_signature_of_blanks_alone_is_none(self, both: Both, workspace: Path) -> None:
+        blanks = [chr(code) for code in range(0x10000) if chr(code).isspace() or code == 0xFEFF]
+        blanks = [blank for blank in blanks if blank >= " " or blank in "\t\n\r"]
+        made = list(invoices.generate(len(blanks), 3, profile="gdt", signed=True))
+        value = "QUJD" * 40
+        files = {
+            name: content.replace(value.encode(), blank.encode())
+            for (name, content), blank in zip(made, blanks, strict=True)
+        }
+        lay(workspace, files)
+        answer = both(invoices.request("invoices", write=False))
+        assert answer["counts"]["drafts"] == answer["counts"]["counted"] == len(blanks) > 20
+        assert answer["not_ready_because"] == ["draft_invoices"]
+
+    def test_purchases_of_buyers_without_a_code_tell_no_taxpayer(self, both: Both, workspace: Path) -> None:
+        made = dict(invoices.generate(12, 4, profile="gdt", signed=True))
+        bought = {
+            name: content.replace(f"<MST>{invoices.TAXPAYER}</MST>".encode(), b"")
+            for name, content in made.items()
+            if content.index(b"</NBan>") < content.index(invoices.TAXPAYER.encode())
+        }
+        lay(workspace, dict([bought.popitem()]))
+        asked = invoices.request("invoices", write=False, taxpayer_mst=None)
+        assert both(asked)["reason"] == "taxpayer_unknown"
+        lay(workspace, made)
+        taxpayer = both(asked)["taxpayer"]
+        assert (taxpayer["mst"], taxpayer["inferred"]) == (invoices.TAXPAYER, True)
+
     def test_refuse_names_all_that_skip_would(self, both: Both, workspace: Path) -> None:
         lay(workspace, dict(invoices.generate(40, 2, 0.2)))
         skipped = both(invoices.request("invoices", write=False))["skipped"]

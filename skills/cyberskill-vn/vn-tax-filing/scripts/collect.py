@@ -97,6 +97,12 @@ def common_parties(entries: Iterable[Entry]) -> list[str]:
     return [mst for mst in common or {} if not isinstance(recognise(mst), str)]
 
 
+def names_two(invoice: Invoice) -> bool:
+    """Tell whether both parties are named: the seller alone does not tell whose invoice it is."""
+    buyer = invoice.buyer.mst
+    return buyer is not None and buyer != invoice.seller.mst and not isinstance(recognise(buyer), str)
+
+
 def sift(entries: list[Entry], taxpayer: str, period: Period) -> None:
     """Mark what does not count for this taxpayer and period."""
     known: set[str] = set()

@@ -95,8 +95,3 @@ class Elements:
 
     def _missing(self, name: str) -> NoReturn:
         raise FileFault("field_missing", self._place + name)
-
-
-def is_blank(text: str) -> bool:
-    """Tell whether a text has nothing but blanks."""
-    return not text.strip(_BLANK)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from elements import Elements, FileFault, is_blank
+from elements import Elements, FileFault
 from invoice import (
     Group,
     Invoice,
@@ -28,8 +28,17 @@ from skill_xml_reader import XmlElement, local_name
 _FORM = re.compile("[0-9]")
 _VAT_INVOICE = "1"
 _SERIAL = re.compile("[0-9A-Za-z/]{1,12}")
+_SERIAL_LENGTH = 6
 _NUMBER = re.compile("[0-9]{1,8}")
 _CURRENCY = re.compile("[A-Z]{3}")
+
+# A point before three digits is more often one of thousands: 25.000 is not 25 đồng.
+_EXCHANGE_RATE = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,2})?")
+
+# Less than `\S` takes here: what `\S` of both twins takes.
+_NOT_BLANK = re.compile(
+    "[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+)
 
 # What a line is. A promotion and a note add nothing to the totals; goods, services (1) and specials (5) do.
 _NATURE = re.compile("[1-5]")
@@ -71,6 +80,8 @@ def read_gdt(hdon: XmlElement) -> Invoice:
     buyer = content.inside("NMua")
     date = general.date("NLap")
     currency = general.matching("DVTTe", _CURRENCY)
+    if currency != "VND":
+        general.matching("TGia", _EXCHANGE_RATE)
     identity = _identity_of(general, seller, draft)
     seller_party = _party_of(seller_fields, seller)
     buyer_name, buyer_address = buyer.optional_text("Ten"), buyer.optional_text("DChi")
@@ -97,14 +108,21 @@ def _is_signed(invoice: Elements) -> bool:
     """Tell whether the seller signed, as far as one sees: the signature itself is not verified."""
     signatures = invoice.optional("DSCKS")
     own = None if signatures is None else Elements(signatures, "DSCKS/").optional("NBan")
-    return own is not None and (bool(own.children) or not is_blank(own.text))
+    pending = [] if own is None else list(own.children)
+    while pending:
+        element = pending.pop()
+        if local_name(element) == "SignatureValue" and _NOT_BLANK.search(element.text):
+            return True
+        pending.extend(element.children)
+    return False
 
 
 def _identity_of(general: Elements, seller: str, draft: bool) -> str | None:
     """Return what names an invoice; a draft may lack its serial and number, which come last."""
     if draft and (general.optional_text("KHHDon") is None or general.optional_text("SHDon") is None):
         return None
-    return f"{seller} {_VAT_INVOICE} {general.matching('KHHDon', _SERIAL)} {_number_in(general, 'SHDon')}"
+    serial = _serial_in(general, "KHHDon", _VAT_INVOICE)
+    return f"{seller} {_VAT_INVOICE} {serial} {_number_in(general, 'SHDon')}"
 
 
 def _relation_of(general: Elements, seller: str) -> tuple[str | None, bool]:
@@ -115,8 +133,14 @@ def _relation_of(general: Elements, seller: str) -> tuple[str | None, bool]:
     if related.matching("TCHDon", _RELATION) == _ADJUSTS:
         return None, True
     form = related.matching("KHMSHDCLQuan", _FORM)
-    serial = related.matching("KHHDCLQuan", _SERIAL)
+    serial = _serial_in(related, "KHHDCLQuan", form)
     return f"{seller} {form} {serial} {_number_in(related, 'SHDCLQuan')}", False
+
+
+def _serial_in(fields: Elements, name: str, form: str) -> str:
+    """Return a serial in capitals, and without the digit of the form that some write before it."""
+    serial = fields.matching(name, _SERIAL).upper()
+    return serial[1:] if len(serial) == _SERIAL_LENGTH + 1 and serial.startswith(form) else serial
 
 
 def _number_in(fields: Elements, name: str) -> str:
@@ -129,7 +153,7 @@ def _read_groups(content: Elements, currency: str) -> list[Group]:
     groups: list[Group] = []
     rates = payment.optional("THTTLTSuat")
     for child in rates.children if rates else ():
-        if local_name(child) != "LTSuat":
+        if not _is_named(child, "LTSuat"):
             continue
         fields = Elements(child, "LTSuat/")
         rate = rate_of(fields, "TSuat")
@@ -144,9 +168,11 @@ def _read_groups(content: Elements, currency: str) -> list[Group]:
 
 def _read_lines(items: XmlElement) -> list[Line]:
     lines: list[Line] = []
+    found = False
     for child in items.children:
-        if local_name(child) != "HHDVu":
+        if not _is_named(child, "HHDVu"):
             continue
+        found = True
         fields = Elements(child, "HHDVu/")
         nature = fields.matching("TChat", _NATURE)
         if nature in (_NOTE, _PROMOTION):
@@ -154,7 +180,22 @@ def _read_lines(items: XmlElement) -> list[Line]:
         rate = None if fields.optional_text("TSuat") is None else rate_of(fields, "TSuat")
         amount = fields.number("ThTien")
         lines.append(Line(rate, -amount if nature == _DISCOUNT else amount, None))
+    if not found:
+        raise FileFault("field_missing", "HHDVu")
     return lines
+
+
+def _is_named(element: XmlElement, name: str) -> bool:
+    """Tell whether an element has a name.
+
+    One that differs by case alone would be left out unseen, so it is refused.
+    """
+    written = local_name(element)
+    if written == name:
+        return True
+    if written.isascii() and written.lower() == name.lower():
+        raise FileFault("field_invalid", name)
+    return False
 
 
 def _check_totals(payment: Elements, groups: Sequence[Group], tolerance: int) -> None:

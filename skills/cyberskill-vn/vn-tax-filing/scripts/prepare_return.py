@@ -11,7 +11,7 @@ import sys
 
 sys.dont_write_bytecode = True  # a cache beside the script would be a change of the skill
 
-from collect import Listing, common_parties, counted, read_directory, sift
+from collect import Listing, common_parties, counted, names_two, read_directory, sift
 from filing_period import Deadline, deadline_of, form_for
 from indicators import indicators_of
 from refusals import REFUSALS, RefusedError
@@ -57,6 +57,9 @@ def prepare(request: Request) -> dict[str, object]:
         raise RefusedError("files_refused", {"skipped": skipped})
 
     invoices = counted(listing.entries)
+    # Of an invoice with both parties and the one that replaces it without, the latter alone counts.
+    if given is None and invoices and not any(names_two(invoice) for _, invoice in invoices):
+        raise RefusedError("taxpayer_unknown", {"candidates": [mst]})
     sums = sums_of(invoices, mst)
     taxpayer = named(request, mst, invoices)
     indicators = checked(request, sums)
@@ -101,7 +104,8 @@ def given_taxpayer(text: str) -> str:
 def inferred_taxpayer(listing: Listing) -> str:
     """Return the one tax code that is party to every invoice."""
     candidates = common_parties(listing.entries)
-    if len(candidates) != 1:
+    told = any(entry.invoice is not None and names_two(entry.invoice) for entry in listing.entries)
+    if len(candidates) != 1 or not told:
         raise RefusedError("taxpayer_unknown", {"candidates": candidates})
     return candidates[0]
 

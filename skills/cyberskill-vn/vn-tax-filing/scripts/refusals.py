@@ -7,7 +7,7 @@ from __future__ import annotations
 
 REFUSALS = {
     "taxpayer_mst_invalid": "the taxpayer's tax code has not the form of one",
-    "taxpayer_unknown": "no tax code, or more than one, is party to every invoice: give taxpayer_mst",
+    "taxpayer_unknown": "no one code is party to all invoices, or none names both parties: give taxpayer_mst",
     "directory_unreadable": "the directory of invoices is not there or cannot be listed",
     "too_many_files": "the directory has more than 10000 invoices: divide it",
     "files_refused": "files of the directory do not count, and bad_files asks to refuse then",

@@ -82,16 +82,32 @@ def not_ready_because(facts: Facts) -> list[str]:
     request, invoices, taxpayer = facts.request, facts.invoices, facts.taxpayer
     code = recognise(taxpayer.mst)
     form = form_for(request.period)[1]
+    deductible = request.deductible
     return _codes_of(
         ("files_skipped", facts.skipped > 0),
         ("draft_invoices", any(invoice.draft for _, invoice in invoices)),
         ("no_invoices", not invoices and not request.no_activity),
-        ("no_activity_contradicted", bool(invoices) and request.no_activity),
+        ("no_activity_contradicted", request.no_activity and (bool(invoices) or _has_figures(request))),
+        ("deductible_exceeds_input", deductible is not None and deductible > facts.indicators["ct24"]),
+        ("replaced_invoice_not_there", _replaces_unknown(invoices, facts.listing)),
         ("taxpayer_name_missing", not (taxpayer.name or "").strip(_BLANK)),
         ("taxpayer_check_digit", isinstance(code, str) or check_digit_fault(code) is not None),
         ("period_not_over", request.today is not None and request.today <= request.period.last),
         (form or "", form is not None),
     )
+
+
+def _has_figures(request: Request) -> bool:
+    """Tell whether the input has amounts that a period without activity has not."""
+    amounts = (
+        *request.imports,
+        request.deductible or 0,
+        request.adjust_down,
+        request.adjust_up,
+        request.other_deducted,
+        request.investment_offset,
+    )
+    return any(amount > 0 for amount in amounts)
 
 
 def warnings_of(facts: Facts) -> list[str]:
@@ -104,10 +120,8 @@ def warnings_of(facts: Facts) -> list[str]:
         ("signatures_not_verified", any(not invoice.draft for _, invoice in invoices)),
         ("carried_in_assumed_zero", request.carried_in is None),
         ("deductible_assumed_full", deductible is None and ct24 != 0),
-        ("deductible_exceeds_input", deductible is not None and deductible > ct24),
         ("reduced_rate_appendix_not_written", facts.sums.reduced),
         ("other_rate_placed", facts.sums.other),
-        ("replaced_invoice_not_there", _replaces_unknown(invoices, facts.listing)),
         ("possible_duplicates", _has_twins(invoices)),
         ("files_ignored", bool(facts.listing.ignored)),
         ("holidays_unknown", not facts.deadline.certain),

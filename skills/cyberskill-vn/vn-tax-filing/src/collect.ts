@@ -4,6 +4,7 @@ import { listDir, readFile } from "cyberos:skill/host@0.1.0";
 
 import { XmlRefused, localName, readXml } from "cyberos-guest/xml_reader.ts";
 
+import { recognise } from "../../vn-mst-validate/src/tax-code.ts";
 import { FileFault } from "./elements.ts";
 import { invoiceIn, readGdt } from "./gdt.ts";
 import type { Invoice } from "./invoice.ts";
@@ -83,6 +84,11 @@ export function commonParties(entries: readonly Entry[]): string[] {
     common = new Set(common === null ? parties : parties.filter((mst) => common?.has(mst)));
   }
   return [...(common ?? [])];
+}
+
+/** Whether an invoice names both of its parties: one that names the seller alone does not tell whose it is. */
+export function namesTwo({ seller, buyer }: Invoice): boolean {
+  return buyer.mst !== null && buyer.mst !== seller.mst && typeof recognise(buyer.mst) !== "string";
 }
 
 /** Marks what does not count for this taxpayer and period. */

@@ -99,10 +99,6 @@ export class Elements {
   }
 }
 
-export function isBlank(text: string): boolean {
-  return trimmed(text) === "";
-}
-
 function trimmed(text: string): string {
   let start = 0;
   let end = text.length;

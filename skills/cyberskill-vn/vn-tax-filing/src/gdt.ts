@@ -3,7 +3,7 @@
 import type { Decimal } from "cyberos-guest/decimal.ts";
 import { type XmlElement, localName } from "cyberos-guest/xml_reader.ts";
 
-import { Elements, FileFault, isBlank } from "./elements.ts";
+import { Elements, FileFault } from "./elements.ts";
 import {
   type Group,
   type Invoice,
@@ -23,7 +23,14 @@ import {
 const FORM = /^[0-9]$/;
 const VAT_INVOICE = "1";
 const SERIAL = /^[0-9A-Za-z/]{1,12}$/;
+const SERIAL_LENGTH = 6;
 const NUMBER = /^[0-9]{1,8}$/;
+
+// A point before three digits is more often one of thousands: 25.000 is not 25 đồng.
+const EXCHANGE_RATE = /^[0-9]{1,15}(?:\.[0-9]{1,2})?$/;
+
+// More than `\s` takes here: what `\s` of either twin takes.
+const NOT_BLANK = /[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]/;
 
 // What a line is. A promotion and a note add nothing to the totals; goods and services (1) and specials (5) do.
 const NATURE = /^[1-5]$/;
@@ -60,6 +67,7 @@ export function readGdt(hdon: XmlElement): Invoice {
   const buyer = content.inside("NMua");
   const date = general.date("NLap");
   const currency = general.matching("DVTTe", /^[A-Z]{3}$/);
+  if (currency !== "VND") general.matching("TGia", EXCHANGE_RATE);
   const identity = identityOf(general, seller, draft);
   return {
     profile: "gdt",
@@ -81,13 +89,18 @@ function partyOf(fields: Elements): Omit<Party, "mst"> {
 function isSigned(invoice: Elements): boolean {
   const signatures = invoice.optional("DSCKS");
   const own = signatures === undefined ? undefined : new Elements(signatures, "DSCKS/").optional("NBan");
-  return own !== undefined && (own.children.length > 0 || !isBlank(own.text));
+  const open = own === undefined ? [] : [...own.children];
+  for (let element = open.pop(); element !== undefined; element = open.pop()) {
+    if (localName(element) === "SignatureValue" && NOT_BLANK.test(element.text)) return true;
+    for (const child of element.children) open.push(child);
+  }
+  return false;
 }
 
 /** A draft may lack its serial and number, which come last. */
 function identityOf(general: Elements, seller: string, draft: boolean): string | null {
   if (draft && (general.optionalText("KHHDon") === null || general.optionalText("SHDon") === null)) return null;
-  return `${seller} ${VAT_INVOICE} ${general.matching("KHHDon", SERIAL)} ${numberIn(general, "SHDon")}`;
+  return `${seller} ${VAT_INVOICE} ${serialIn(general, "KHHDon", VAT_INVOICE)} ${numberIn(general, "SHDon")}`;
 }
 
 function relationOf(general: Elements, seller: string): { replaces: string | null; adjusts: boolean } {
@@ -96,9 +109,15 @@ function relationOf(general: Elements, seller: string): { replaces: string | nul
   const kind = related.matching("TCHDon", /^[12]$/);
   if (kind === ADJUSTS) return { replaces: null, adjusts: true };
   const form = related.matching("KHMSHDCLQuan", FORM);
-  const serial = related.matching("KHHDCLQuan", SERIAL);
+  const serial = serialIn(related, "KHHDCLQuan", form);
   const replaces = `${seller} ${form} ${serial} ${numberIn(related, "SHDCLQuan")}`;
   return { replaces: kind === REPLACES ? replaces : null, adjusts: false };
+}
+
+/** A serial in capitals, and without the digit of the form that some write before it. */
+function serialIn(fields: Elements, name: string, form: string): string {
+  const serial = fields.matching(name, SERIAL).toUpperCase();
+  return serial.length === SERIAL_LENGTH + 1 && serial.startsWith(form) ? serial.slice(1) : serial;
 }
 
 function numberIn(fields: Elements, name: string): string {
@@ -110,7 +129,7 @@ function readGroups(content: Elements, currency: string): Group[] {
   const payment = content.inside("TToan");
   const groups: Group[] = [];
   for (const child of payment.optional("THTTLTSuat")?.children ?? []) {
-    if (localName(child) !== "LTSuat") continue;
+    if (!isNamed(child, "LTSuat", /^ltsuat$/i)) continue;
     const fields = new Elements(child, "LTSuat/");
     const rate = rateOf(fields, "TSuat");
     // Where there is no tax, some leave the field out.
@@ -125,8 +144,10 @@ function readGroups(content: Elements, currency: string): Group[] {
 
 function readLines(list: XmlElement): Line[] {
   const lines: Line[] = [];
+  let found = false;
   for (const child of list.children) {
-    if (localName(child) !== "HHDVu") continue;
+    if (!isNamed(child, "HHDVu", /^hhdvu$/i)) continue;
+    found = true;
     const fields = new Elements(child, "HHDVu/");
     const nature = fields.matching("TChat", NATURE);
     if (nature === NOTE || nature === PROMOTION) continue;
@@ -134,7 +155,16 @@ function readLines(list: XmlElement): Line[] {
     const amount = fields.number("ThTien");
     lines.push({ rate, amount: nature === DISCOUNT ? -amount : amount, tax: null });
   }
+  if (!found) throw new FileFault("field_missing", "HHDVu");
   return lines;
+}
+
+/** Whether an element has a name; one that differs by case alone would be left out unseen, so it is refused. */
+function isNamed(element: XmlElement, name: string, anyCase: RegExp): boolean {
+  const written = localName(element);
+  if (written === name) return true;
+  if (anyCase.test(written)) throw new FileFault("field_invalid", name);
+  return false;
 }
 
 function checkTotals(payment: Elements, groups: readonly Group[], tolerance: Decimal): void {

@@ -4,7 +4,7 @@
 import { writeFile } from "cyberos:skill/host@0.1.0";
 
 import { AS_OF, normalized, recognise } from "../../vn-mst-validate/src/tax-code.ts";
-import { type Counted, type Listing, commonParties, counted, readDirectory, sift } from "./collect.ts";
+import { type Counted, type Listing, commonParties, counted, namesTwo, readDirectory, sift } from "./collect.ts";
 import { type Indicators, INDICATORS, indicatorsOf } from "./indicators.ts";
 import { type Deadline, deadlineOf, formFor } from "./period.ts";
 import { REFUSALS, Refused } from "./refusals.ts";
@@ -41,6 +41,10 @@ function prepare(request: Request): object {
   if (request.refuseBadFiles && skipped.length > 0) throw new Refused("files_refused", { skipped });
 
   const invoices = counted(listing.entries);
+  // Of an invoice with both parties and the one that replaces it without, the latter alone counts.
+  if (given === null && invoices.length > 0 && !invoices.some(({ invoice }) => namesTwo(invoice))) {
+    throw new Refused("taxpayer_unknown", { candidates: [mst] });
+  }
   const sums = sumsOf(invoices, mst);
   const taxpayer = named(request, mst, invoices);
   const indicators = checked(request, sums);
@@ -83,7 +87,8 @@ function inferredTaxpayer({ entries }: Listing): string {
   // A buyer abroad may have a code of another form, which is not the taxpayer's.
   const candidates = commonParties(entries).filter((mst) => typeof recognise(mst) !== "string");
   const [only] = candidates;
-  if (only === undefined || candidates.length > 1) throw new Refused("taxpayer_unknown", { candidates });
+  const told = entries.some(({ invoice }) => invoice !== null && namesTwo(invoice));
+  if (only === undefined || candidates.length > 1 || !told) throw new Refused("taxpayer_unknown", { candidates });
   return only;
 }
 

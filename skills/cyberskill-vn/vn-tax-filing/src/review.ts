@@ -78,12 +78,21 @@ export function notReadyBecause(facts: Facts): string[] {
     ["files_skipped", facts.skipped > 0],
     ["draft_invoices", invoices.some(({ invoice }) => invoice.draft)],
     ["no_invoices", invoices.length === 0 && !request.noActivity],
-    ["no_activity_contradicted", invoices.length > 0 && request.noActivity],
+    ["no_activity_contradicted", request.noActivity && (invoices.length > 0 || hasFigures(request))],
+    ["deductible_exceeds_input", request.deductible !== null && request.deductible > facts.indicators.ct24],
+    ["replaced_invoice_not_there", replacesUnknown(invoices, facts.listing)],
     ["taxpayer_name_missing", taxpayer.name === null || /^[ \t\r\n]*$/.test(taxpayer.name)],
     ["taxpayer_check_digit", typeof code === "string" || checkDigitFault(code) !== null],
     ["period_not_over", request.today !== null && request.today <= request.period.last],
     [form ?? "", form !== null],
   ]);
+}
+
+/** Whether the input has amounts that a period without activity has not. */
+function hasFigures(request: Request): boolean {
+  const { imports, deductible, adjustDown, adjustUp, otherDeducted, investmentOffset } = request;
+  const amounts = [imports.amount, imports.tax, deductible ?? 0n, adjustDown, adjustUp, otherDeducted, investmentOffset];
+  return amounts.some((amount) => amount > 0n);
 }
 
 /** Codes of what a person should know. */
@@ -96,10 +105,8 @@ export function warningsOf(facts: Facts): string[] {
     ["signatures_not_verified", invoices.some(({ invoice }) => !invoice.draft)],
     ["carried_in_assumed_zero", request.carriedIn === null],
     ["deductible_assumed_full", deductible === null && indicators.ct24 !== 0n],
-    ["deductible_exceeds_input", deductible !== null && deductible > indicators.ct24],
     ["reduced_rate_appendix_not_written", sums.reduced],
     ["other_rate_placed", sums.other],
-    ["replaced_invoice_not_there", replacesUnknown(invoices, listing)],
     ["possible_duplicates", hasTwins(invoices)],
     ["files_ignored", listing.ignored.length > 0],
     ["holidays_unknown", !deadline.certain],

@@ -6,6 +6,7 @@ import table from "../assets/provinces.json";
 export const AS_OF = table.as_of;
 
 const LENGTH = 12;
+const ASCII_SPACE = " \t\n\v\f\r";
 
 export const REASONS = {
   empty: "the citizen ID is empty",
@@ -32,7 +33,7 @@ const provinces = new Map(table.provinces.map(({ code, name }) => [code, name]))
 
 /** Takes a citizen ID apart, or gives the reason why it is none; blanks of ASCII at both ends do not count. */
 export function citizenIdOf(given: string): CitizenId | Reason {
-  const digits = given.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, "");
+  const digits = trimAscii(given);
   if (digits === "") return "empty";
   if (!/^[0-9]+$/.test(digits)) return "unexpected_character";
   if (digits.length !== LENGTH) return "wrong_length";
@@ -49,4 +50,12 @@ export function citizenIdOf(given: string): CitizenId | Reason {
     birthYear: first_year + Number(digits.slice(4, 6)),
     serial: digits.slice(6),
   };
+}
+
+function trimAscii(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && ASCII_SPACE.includes(text.charAt(start))) start += 1;
+  while (end > start && ASCII_SPACE.includes(text.charAt(end - 1))) end -= 1;
+  return text.slice(start, end);
 }
