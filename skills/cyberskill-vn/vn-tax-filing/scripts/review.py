@@ -90,11 +90,17 @@ def not_ready_because(facts: Facts) -> list[str]:
         ("no_activity_contradicted", request.no_activity and (bool(invoices) or _has_figures(request))),
         ("deductible_exceeds_input", deductible is not None and deductible > facts.indicators["ct24"]),
         ("replaced_invoice_not_there", _replaces_unknown(invoices, facts.listing)),
+        # Where one party alone is named it may be the other who files.
+        ("taxpayer_uncertain", _is_uncertain(request, invoices)),
         ("taxpayer_name_missing", not (taxpayer.name or "").strip(_BLANK)),
         ("taxpayer_check_digit", isinstance(code, str) or check_digit_fault(code) is not None),
         ("period_not_over", request.today is not None and request.today <= request.period.last),
         (form or "", form is not None),
     )
+
+
+def _is_uncertain(request: Request, invoices: Counted) -> bool:
+    return request.taxpayer_mst is None and any(invoice.buyer.mst is None for _, invoice in invoices)
 
 
 def _has_figures(request: Request) -> bool:

@@ -81,6 +81,8 @@ export function notReadyBecause(facts: Facts): string[] {
     ["no_activity_contradicted", request.noActivity && (invoices.length > 0 || hasFigures(request))],
     ["deductible_exceeds_input", request.deductible !== null && request.deductible > facts.indicators.ct24],
     ["replaced_invoice_not_there", replacesUnknown(invoices, facts.listing)],
+    // Where one party alone is named it may be the other who files.
+    ["taxpayer_uncertain", request.taxpayerMst === null && invoices.some(({ invoice }) => invoice.buyer.mst === null)],
     ["taxpayer_name_missing", taxpayer.name === null || /^[ \t\r\n]*$/.test(taxpayer.name)],
     ["taxpayer_check_digit", typeof code === "string" || checkDigitFault(code) !== null],
     ["period_not_over", request.today !== null && request.today <= request.period.last],
