@@ -78,6 +78,8 @@ def test_transfer(shell: Shell, executor: str) -> None:
     assert list(found)[:3] == ["vietqr_emv", "napas_payload", "render_url"]
     assert found["vietqr_emv"][:-4] == TRANSFER
     assert found["render_url"].startswith("https://img.vietqr.io/image/VCB-0011001234567-")
+    assert "assets" not in found
+    found = json.loads(answer(shell, executor, "vn-bank-transfer", {**asked, "picture": True}))
     assert found["assets"][0]["media_type"] == "image/svg+xml"
     assert parsed(found["assets"][0]["content"]).tag == "{http://www.w3.org/2000/svg}svg"
 

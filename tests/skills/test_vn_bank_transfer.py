@@ -199,7 +199,7 @@ def symbols(both: Both) -> list[tuple[str, Modules]]:
     requests = [asked(transfer) for transfer in generated(SYMBOLS, 18004, BINS)]
     # Texts that version 5 holds are too rare to come by chance.
     requests += [{"bank": bin_, "account": number} for bin_ in BINS[:3] for number in ("7", "30", "123")]
-    answers = [output(both, **request) for request in requests]
+    answers = [output(both, **request, picture=True) for request in requests]
     return [(answer["vietqr_emv"], raster(answer["assets"][0]["content"])) for answer in answers]
 
 
@@ -227,7 +227,7 @@ class TestPicture:
 
     def test_segno_draws_the_same_as_it_is_where_nothing_is_padded(self, both: Both) -> None:
         # 84 characters fill version 5.
-        answer = output(both, bank="VCB", account="777")
+        answer = output(both, bank="VCB", account="777", picture=True)
         assert len(answer["vietqr_emv"]) == 84
         modules = raster(answer["assets"][0]["content"])
         other = segno.make(
@@ -256,17 +256,18 @@ class TestPicture:
             assert modules == masked[penalties.index(min(penalties))]
 
     def test_is_well_formed_and_named(self, both: Both) -> None:
-        [picture] = output(both, bank="VCB", account="0011001234567", amount_vnd=5)["assets"]
+        [picture] = output(both, bank="VCB", account="0011001234567", amount_vnd=5, picture=True)["assets"]
         assert (picture["name"], picture["media_type"]) == ("vietqr.svg", "image/svg+xml")
         root = ET.fromstring(picture["content"])  # noqa: S314
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root[0].text == "VietQR: Vietcombank, account 0011001234567, 5 VND"
         assert root.attrib["shape-rendering"] == "crispEdges"
 
-    def test_is_left_out_on_request(self, both: Both) -> None:
-        answer = output(both, bank="VCB", account="1")
+    def test_is_drawn_on_request_alone(self, both: Both) -> None:
+        answer = output(both, bank="VCB", account="1", picture=True)
         del answer["assets"]
         assert output(both, bank="VCB", account="1", picture=False) == answer
+        assert output(both, bank="VCB", account="1") == answer
 
 
 class TestBanks:
@@ -387,7 +388,7 @@ class TestParity:
     @property_test
     @given(request=REQUESTS)
     def test_on_pictures(self, both: Both, request: dict[str, Any]) -> None:
-        output(both, **request)
+        output(both, **{**request, "picture": True})
 
     @property_test
     @given(

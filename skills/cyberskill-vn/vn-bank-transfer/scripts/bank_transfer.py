@@ -85,7 +85,7 @@ def request_of(fields: Fields) -> Request:
         amount=fields.whole("amount_vnd", 1, MOST_AMOUNT) if fields.has("amount_vnd") else None,
         memo=NOTHING if memo is None else plain(memo, MOST_MEMO),
         name=NOTHING if name is None else plain(name, MOST_NAME),
-        picture=fields.flag("picture", True),
+        picture=fields.flag("picture", False),
         bank=bank_of(bank),
     )
 

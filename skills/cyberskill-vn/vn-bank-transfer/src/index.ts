@@ -60,7 +60,7 @@ function requestOf(fields: Fields): Request {
     amount: fields.has("amount_vnd") ? fields.whole("amount_vnd", 1, MOST_AMOUNT) : null,
     memo: memo === null ? NOTHING : plain(memo, MOST_MEMO),
     name: name === null ? NOTHING : plain(name, MOST_NAME),
-    picture: fields.flag("picture", true),
+    picture: fields.flag("picture", false),
     bank: bankOf(bank),
   };
 }
