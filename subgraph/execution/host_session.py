@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -78,8 +79,11 @@ class HostSession:
         self.count = 0
         self.lacking: Capability | None = None
 
-    async def __call__(self, call: HostCall) -> list[object]:
-        """Serve a call. Raises `RunEnds`, and `StorageUnavailable` when it could not be recorded."""
+    def __call__(self, call: HostCall) -> list[object] | Awaitable[list[object]]:
+        """Serve a call: return its answer, or what will give it where something must be waited for.
+
+        That, or this, raises `RunEnds`, and `StorageUnavailable` when it could not be recorded.
+        """
         started = asyncio.get_running_loop().time()
         # 1.
         self.count += 1
@@ -92,11 +96,25 @@ class HostSession:
         except HostCallInvalid as error:
             if call.name in _UNCHECKED:
                 return ["err", error.message]
-            await self._deny(call.name, self._raw_target(call), error.message, started)
+            return self._deny(call.name, self._raw_target(call), error.message, started)
         shown = recorded_target(call.name, target)
         # 3.
-        if call.name in CAPABILITY_NAMES:
-            await self._check(call.name, target, shown, started)
+        reason = self._why_not(call.name, target, shown)
+        if reason is not None:
+            return self._deny(call.name, shown, reason, started)
+        # 4. and 5.: what one waits for takes a task of its own, which costs more than a small file.
+        if call.name in self._sensitive:
+            return self._perform(call, shown, started)
+        try:
+            answer = self._services.at_hand(call.name, call.arguments, self._call_context())
+        except (HostCallDenied, HostCallError):
+            answer = None
+        if answer is None:
+            return self._perform(call, shown, started)
+        self._note(call.name, shown, "ok", started)
+        return ["ok", answer]
+
+    async def _perform(self, call: HostCall, shown: str, started: float) -> list[object]:
         # 4.
         try:
             answer = await self._services.perform(call.name, call.arguments, self._call_context())
@@ -140,18 +158,21 @@ class HostSession:
             for first in range(HOST_CALLS_IN_ENTRY, len(self._notes), HOST_CALLS_PER_PAGE)
         ]
 
-    async def _check(self, name: str, target: str, shown: str, started: float) -> None:
+    def _why_not(self, name: str, target: str, shown: str) -> str | None:
+        """Say why a call may not be made; None when it may. Raises `RunEnds` when the skill is revoked."""
+        if name not in CAPABILITY_NAMES:
+            return None
         try:
             permitted = self._broker.permits(self._skill, self._capabilities, name, target)
         except SkillRevoked as error:
             raise RunEnds(ExitCode.VIOLATION, error.code, error.message) from None
         if not permitted:
-            await self._deny(name, shown, self._why_not(name, target, shown), started)
+            return self._what_lacks(name, target, shown)
         if name == "exec_command" and not self._tier.trusted:
-            reason = f"commands are for trusted skills, and this one is {self._tier.value}"
-            await self._deny(name, shown, reason, started)
+            return f"commands are for trusted skills, and this one is {self._tier.value}"
+        return None
 
-    def _why_not(self, name: str, target: str, shown: str) -> str:
+    def _what_lacks(self, name: str, target: str, shown: str) -> str:
         if any(each.name == name and each.admits(target) for each in self._capabilities):
             return f"{name} of {shown} is granted no longer"
         declared = [each for each in self._broker.grantable(self._skill) if each.name == name]
@@ -171,15 +192,22 @@ class HostSession:
         message = f"{name}({shown}) was denied: {reason}"
         raise RunEnds(ExitCode.VIOLATION, "CAPABILITY_DENIED", self.redact(message))
 
-    async def _record(
-        self, name: str, shown: str, outcome: str, started: float, reason: str | None = None
-    ) -> None:
+    def _note(self, name: str, shown: str, outcome: str, started: float) -> None:
+        """Keep a call for the entry that finishes the run."""
+        self._notes.append(self._made_note(name, shown, outcome, started))
+
+    def _made_note(self, name: str, shown: str, outcome: str, started: float) -> HostCallNote:
         elapsed_us = int((asyncio.get_running_loop().time() - started) * 1e6)
         note = HostCallNote(function=name, target=self.redact(shown), outcome=outcome, elapsed_us=elapsed_us)
         if len(self._made) < HOST_CALLS_IN_ENTRY:
             self._made.append(note)
+        return note
+
+    async def _record(
+        self, name: str, shown: str, outcome: str, started: float, reason: str | None = None
+    ) -> None:
         if outcome != "denied" and name not in self._sensitive:
-            self._notes.append(note)
+            self._note(name, shown, outcome, started)
             return
         await self._ledger.append(
             NotableHostCall(
@@ -187,7 +215,7 @@ class HostSession:
                 skill=self._skill.header.path,
                 content_hash=self._skill.content_hash,
                 invocation_id=str(self._identity.invocation_id),
-                call=note,
+                call=self._made_note(name, shown, outcome, started),
                 reason=None if reason is None else self.redact(reason),
             )
         )

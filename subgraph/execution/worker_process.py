@@ -51,8 +51,10 @@ class RunEnds(Exception):
         self.limit = limit
 
 
-HostHandler = Callable[[HostCall], Awaitable[list[object]]]
-"""Serves the host calls of one run: returns `["ok", value]` or `["err", message]`, or raises `RunEnds`."""
+HostHandler = Callable[[HostCall], list[object] | Awaitable[list[object]]]
+"""Serves the host calls of one run: `["ok", value]` or `["err", message]`, or raises `RunEnds`.
+
+What takes no waiting is returned; anything else is awaited, in a task of its own."""
 
 
 class WorkerProcess:
@@ -157,7 +159,17 @@ class WorkerProcess:
         if host is None:
             raise ProtocolError("a host call in a run that has none")
         self._served = True
-        serving = asyncio.ensure_future(host(call))
+        served = host(call)
+        if not isinstance(served, list):
+            served = await self._unless_dead(served)
+        frame = encode(served)
+        answer = self._next_frame(reply_frame_limit(limits))
+        self._send(frame)
+        return answer
+
+    async def _unless_dead(self, served: Awaitable[list[object]]) -> list[object]:
+        """Await an answer for as long as the worker lives. Raises `WorkerGone` when it dies meanwhile."""
+        serving = asyncio.ensure_future(served)
         self._died = self._loop.create_future()
         try:
             await asyncio.wait((serving, self._died), return_when=asyncio.FIRST_COMPLETED)
@@ -170,10 +182,7 @@ class WorkerProcess:
             self._died.cancel()
         if not self.alive:
             raise WorkerGone("the worker died")
-        frame = encode(serving.result())
-        answer = self._next_frame(reply_frame_limit(limits))
-        self._send(frame)
-        return answer
+        return serving.result()
 
     def lower_priority(self) -> None:
         """Give the process what the processors have left, for good: undoing it needs privileges."""

@@ -109,7 +109,11 @@ class Session:
         self._services = services
 
     def call(self, name: str, *arguments: object) -> list[object]:
-        answer: list[object] = self.desk.run(self.session(HostCall(name, arguments)))
+        async def serve() -> list[object]:
+            served = self.session(HostCall(name, arguments))
+            return served if isinstance(served, list) else await served
+
+        answer: list[object] = self.desk.run(serve())
         return answer
 
     def ends(self, name: str, *arguments: object) -> RunEnds:

@@ -251,7 +251,9 @@ def test_a_call_that_the_end_of_the_run_cuts_off_is_recorded_as_unknown(desk: De
     session = opened("exec_command")
 
     async def scenario() -> None:
-        task = asyncio.create_task(session.session(HostCall("exec_command", ("sleeps", []))))
+        served = session.session(HostCall("exec_command", ("sleeps", [])))
+        assert not isinstance(served, list)  # it has to be waited for
+        task = asyncio.ensure_future(served)
         await until((desk.workspace / "started").exists)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,8 +1,9 @@
 // Reads XML 1.0 into a tree, strictly and without a document type. python/skill_xml_reader.py is its twin: for every
 // text the two give the same tree, or the same code.
 //
-// The text is split at every `<`, which the engine does ten times faster than a search for one after the other. A
-// `<` that starts no tag stands in a comment or a section of text, whose parts are put together again.
+// One pattern takes nearly all tags of real documents, and an element that has text alone as a whole: where code is
+// interpreted, a match costs less than the operations that it replaces. What the pattern leaves is read step by step,
+// so it may take too little and never too much.
 
 import { isXmlText } from "./xml_writer.ts";
 
@@ -62,18 +63,16 @@ const NAME = new RegExp(`^[${STARTS}][-.0-9\\u00b7\\u0300-\\u036f\\u203f\\u2040$
 const DECLARATION =
   /^<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:"1\.0"|'1\.0')(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:"([A-Za-z0-9._-]{1,40})"|'([A-Za-z0-9._-]{1,40})'))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\n]*\?>/;
 const REFERENCE = /&(?:#0*([0-9]{1,7})|#x0*([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));|&/g;
-// Most texts have none of the characters that ask for a closer look, and one search tells. Each runs to the first
-// character of another kind, and has no end to go back from.
-const PLAIN = /[^\u0000-\u0008\u000b-\u001f&\]\ufffe\uffff]*/y;
-const LEGAL = /[^\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]*/y;
+// A start tag that is a name alone, the text after it and, if there is nothing else in the element, its end tag; or an
+// end tag and the text after it. Left are texts that need a closer look, with a reference or the end of a section, and
+// names of more than `MAX_NAME` characters.
+const TAG = /<(?:([A-Za-z_][-.:\w]{0,255})>([^<&\]]*)(?:<\/\1>([^<&\]]*))?|\/([A-Za-z_][-.:\w]{0,255})>([^<&\]]*))(?=<)/y;
+// Runs to the first character of another kind, and has no end to go back from.
+const LEGAL = /[^\u0000-\u0008\u000b-\u001f\ufffe\uffff]*/y;
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 const BLANKS = /[ \t\n]*/y;
 const NO_ATTRIBUTES: ReadonlyMap<string, string> = new Map();
 const NO_CHILDREN: readonly XmlElement[] = [];
-
-// The start of the end tag of each name that was checked, of this document or one before.
-const closes = new Map<string, string>();
-const NAMES_KEPT = 1000;
 
 /** An element while it is read. */
 interface Open {
@@ -87,15 +86,13 @@ interface Open {
 export function readXml(given: string, bytes: number): XmlElement {
   if (hasMoreBytes(given, bytes)) throw new XmlRefused("too_long");
   let text = given.startsWith("\ufeff") ? given.slice(1) : given;
-  const plain = isAll(PLAIN, text);
-  if (!plain) {
-    if (!isAll(LEGAL, text) || !text.isWellFormed()) throw new XmlRefused("character");
-    if (text.includes("\r")) text = text.replace(/\r\n?/g, "\n");
+  if (!isLegal(text)) {
+    text = text.replace(/\r\n?/g, "\n");
+    if (!isLegal(text)) throw new XmlRefused("character");
   }
   const start = declarationEnd(text);
-  const pieces = (start === 0 ? text : text.slice(start)).split("<");
-  if (pieces.length > MAX_TAGS) throw new XmlRefused("too_many_tags");
-  return new Reader(pieces, plain).document();
+  if (text.length >= MAX_TAGS && text.split("<").length > MAX_TAGS) throw new XmlRefused("too_many_tags");
+  return new Reader(text, start).document();
 }
 
 /** The name without its prefix. */
@@ -104,26 +101,24 @@ export function localName({ name }: XmlElement): string {
 }
 
 class Reader {
-  readonly #pieces: readonly string[];
-  readonly #plain: boolean;
+  readonly #text: string;
+  // Of the next `<`, or the end of the text.
+  #position: number;
   readonly #stack: Open[] = [];
   #current: Open = { name: "", attributes: NO_ATTRIBUTES, children: [], pieces: [] };
-  // The piece that is next.
-  #next = 1;
 
-  constructor(pieces: readonly string[], plain: boolean) {
-    this.#pieces = pieces;
-    this.#plain = plain;
+  constructor(text: string, start: number) {
+    this.#text = text;
+    this.#position = start;
   }
 
   document(): XmlElement {
-    const pieces = this.#pieces;
-    this.#addText(pieces[0] ?? "");
-    while (this.#next < pieces.length) {
-      this.#leaves();
-      const piece = pieces[this.#next];
-      if (piece === undefined) break;
-      this.#next += 1;
+    const { length } = this.#text;
+    this.#addText(this.#upToTag());
+    while (this.#position < length) {
+      this.#plainTags();
+      this.#position += 1;
+      const piece = this.#upToTag();
       const first = piece.charCodeAt(0);
       if (first === 0x2f) this.#endTag(piece);
       else if (first === 0x21) this.#special(piece);
@@ -135,46 +130,63 @@ class Reader {
     return root;
   }
 
-  /** Takes elements that have text alone, each as a whole, as long as there are any: most are such. */
-  #leaves(): void {
-    const pieces = this.#pieces;
-    const plain = this.#plain;
-    const { children, pieces: texts } = this.#current;
-    if (this.#stack.length === 0 || this.#stack.length === MAX_DEPTH) return;
-    let next = this.#next;
-    for (; next + 1 < pieces.length; next += 2) {
-      const piece = pieces[next] ?? "";
-      const end = piece.indexOf(">");
-      const name = piece.slice(0, end);
-      const close = closes.get(name);
-      const following = pieces[next + 1] ?? "";
-      if (close === undefined || end === -1 || !following.startsWith(close)) break;
-      const text = piece.slice(end + 1);
-      children.push({
-        name,
-        attributes: NO_ATTRIBUTES,
-        children: NO_CHILDREN,
-        text: plain ? text : this.#decoded(text),
-      });
-      if (following.length > close.length) texts.push(this.#decoded(following.slice(close.length)));
+  /** The text up to the next `<`, or to the end. */
+  #upToTag(): string {
+    const start = this.#position;
+    const end = this.#text.indexOf("<", start);
+    this.#position = end === -1 ? this.#text.length : end;
+    return this.#text.slice(start, this.#position);
+  }
+
+  /** Takes tags as long as the pattern matches, within the root. */
+  #plainTags(): void {
+    const text = this.#text;
+    const stack = this.#stack;
+    let current = this.#current;
+    let { children } = current;
+    let position = this.#position;
+    TAG.lastIndex = position;
+    for (let depth = stack.length; depth > 0; position = TAG.lastIndex) {
+      const found = TAG.exec(text);
+      if (found === null) break;
+      const name = found[1];
+      if (name === undefined) {
+        const parent = stack[depth - 1];
+        if (found[4] !== current.name || depth === 1 || parent === undefined) break;
+        parent.children.push(elementOf(current));
+        stack.length = depth -= 1;
+        current = parent;
+        children = current.children;
+        if (found[5]) current.pieces.push(found[5]);
+        continue;
+      }
+      if (depth === MAX_DEPTH) break;
+      const after = found[3];
+      if (after !== undefined) {
+        children.push({ name, attributes: NO_ATTRIBUTES, children: NO_CHILDREN, text: found[2] ?? "" });
+        if (after !== "") current.pieces.push(after);
+      } else {
+        depth = stack.push(current);
+        children = [];
+        current = { name, attributes: NO_ATTRIBUTES, children, pieces: found[2] ? [found[2]] : [] };
+      }
     }
-    this.#next = next;
+    this.#position = position;
+    this.#current = current;
   }
 
   #startTag(piece: string): void {
-    const end = piece.indexOf(">");
-    const name = piece.slice(0, Math.max(end, 0));
-    if (!isName(name)) {
-      this.#tagWithMore(piece);
+    const name = nameAt(piece, 0);
+    if (piece.charAt(name.length) !== ">") {
+      this.#tagWithMore(piece, name);
       return;
     }
     this.#open(name, NO_ATTRIBUTES);
-    if (piece.length > end + 1) this.#addText(piece.slice(end + 1));
+    this.#addText(piece.slice(name.length + 1));
   }
 
   /** Reads a start tag that is not a name alone. */
-  #tagWithMore(piece: string): void {
-    const name = nameAt(piece, 0);
+  #tagWithMore(piece: string, name: string): void {
     let position = name.length;
     let attributes: Map<string, string> | null = null;
     for (;;) {
@@ -214,10 +226,6 @@ class Reader {
 
   #endTag(piece: string): void {
     const { name } = this.#current;
-    if (piece === closes.get(name)) {
-      this.#close();
-      return;
-    }
     const end = piece.indexOf(">");
     if (end === -1) throw new XmlRefused("tag");
     // An end tag may have blanks before its end.
@@ -226,7 +234,7 @@ class Reader {
       throw new XmlRefused("nesting");
     }
     this.#close();
-    if (piece.length > end + 1) this.#addText(piece.slice(end + 1));
+    this.#addText(piece.slice(end + 1));
   }
 
   /** Comments, sections of text, and what there may not be. */
@@ -256,9 +264,9 @@ class Reader {
         return { before: parts.join("<"), after: piece.slice(end + mark.length) };
       }
       parts.push(piece);
-      if (this.#next >= this.#pieces.length) throw new XmlRefused("unclosed");
-      piece = this.#pieces[this.#next] ?? "";
-      this.#next += 1;
+      if (this.#position === this.#text.length) throw new XmlRefused("unclosed");
+      this.#position += 1;
+      piece = this.#upToTag();
     }
   }
 
@@ -271,8 +279,7 @@ class Reader {
   #close(): void {
     const parent = this.#stack.pop();
     if (parent === undefined) throw new XmlRefused("nesting");
-    const { name, attributes, children, pieces } = this.#current;
-    parent.children.push({ name, attributes, children, text: pieces.length === 0 ? "" : pieces.join("") });
+    parent.children.push(elementOf(this.#current));
     this.#current = parent;
   }
 
@@ -283,23 +290,19 @@ class Reader {
   }
 
   #addText(piece: string): void {
-    if (this.#stack.length > 0) this.#current.pieces.push(this.#decoded(piece));
+    if (piece === "") return;
+    if (this.#stack.length > 0) this.#current.pieces.push(decoded(piece));
     else if (!/^[ \t\n]*$/.test(piece)) throw new XmlRefused("outside");
-  }
-
-  #decoded(piece: string): string {
-    if (this.#plain) return piece;
-    if (piece.includes("]") && piece.includes("]]>")) throw new XmlRefused("markup");
-    return piece.includes("&") ? piece.replace(REFERENCE, referenced) : piece;
   }
 }
 
-function isName(text: string): boolean {
-  if (closes.has(text)) return true;
-  if (text.length > MAX_NAME || NAME.exec(text)?.[0] !== text) return false;
-  if (closes.size >= NAMES_KEPT) closes.clear();
-  closes.set(text, `/${text}>`);
-  return true;
+function elementOf({ name, attributes, children, pieces }: Open): XmlElement {
+  return { name, attributes, children, text: pieces.length === 0 ? "" : pieces.join("") };
+}
+
+function decoded(piece: string): string {
+  if (piece.includes("]]>")) throw new XmlRefused("markup");
+  return piece.includes("&") ? piece.replace(REFERENCE, referenced) : piece;
 }
 
 function nameAt(piece: string, start: number): string {
@@ -313,10 +316,11 @@ function afterBlanks(piece: string, start: number): number {
   return start + (BLANKS.exec(piece)?.[0].length ?? 0);
 }
 
-function isAll(pattern: RegExp, text: string): boolean {
-  pattern.lastIndex = 0;
-  pattern.test(text);
-  return pattern.lastIndex === text.length;
+/** Whether all characters are those of XML; a return, which is one as well, is to be replaced before. */
+function isLegal(text: string): boolean {
+  LEGAL.lastIndex = 0;
+  LEGAL.test(text);
+  return LEGAL.lastIndex === text.length && text.isWellFormed();
 }
 
 /** Where the XML declaration ends, 0 if there is none. */

@@ -122,33 +122,42 @@ class HostServices:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         await self._exits.aclose()
 
+    def at_hand(self, name: str, arguments: Sequence[object], context: CallContext) -> str | None:
+        """Do a call that needs no waiting; None for one that `perform` has to do. Raises as that does."""
+        if name != "read_file":
+            return None
+        path = path_of(self._admitted(name, arguments, context))
+        with self._opened_root(path, context) as root:
+            return text_at_hand(root, path.parts, context.byte_limit)
+
     async def perform(self, name: str, arguments: Sequence[object], context: CallContext) -> Answer:
         """Do one call and return its answer: text, a list of texts, or None for `write_file` and `log`.
 
         Raises `HostCallInvalid` for malformed arguments, `HostCallDenied` for what was not granted, and
         `HostCallError` for all else that stands in the way; `RuntimeError` before it is entered or after.
         """
-        if not self._open:
-            raise RuntimeError("HostServices is not open")
-        target = target_of(name, arguments)
+        target = self._admitted(name, arguments, context)
         if name == "log":
             self._log(str(arguments[0]), context)
             return None
-        if not context.permits(name, target):
-            raise HostCallDenied(f"{name}({recorded_target(name, target)}) is not granted")
-        if context.deadline <= asyncio.get_running_loop().time():
-            raise HostCallError("the run is out of time")
         if name == "fetch_url":
             return await self._fetch(target, context)
         if name == "exec_command":
             return await self._execute(target, arguments[1], context)
-        if name == "read_file":
-            path = path_of(target)
-            with self._opened_root(path, context) as root:
-                text = text_at_hand(root, path.parts, context.byte_limit)
-            if text is not None:
-                return text
         return await _in_time(context, asyncio.to_thread(self._blocking, name, target, arguments, context))
+
+    def _admitted(self, name: str, arguments: Sequence[object], context: CallContext) -> str:
+        """Return the target of a call that may be done now."""
+        if not self._open:
+            raise RuntimeError("HostServices is not open")
+        target = target_of(name, arguments)
+        if name == "log":
+            return target
+        if not context.permits(name, target):
+            raise HostCallDenied(f"{name}({recorded_target(name, target)}) is not granted")
+        if context.deadline <= asyncio.get_running_loop().time():
+            raise HostCallError("the run is out of time")
+        return target
 
     def _opened_root(self, path: VirtualPath, context: CallContext) -> AbstractContextManager[int]:
         """Open the directory that a path is below."""
