@@ -1,10 +1,11 @@
 -- name: audit_append
--- Append entries ($1 bytea[], canonical JSON) in order, all or none; their sequence numbers.
-SELECT seq FROM audit.append($1::bytea[]) AS appended (seq)
+-- Append a batch ($1 its id, $2 bytea[] of canonical JSON) in order, all or none; the first sequence number.
+-- Sent again with the same id it is stored once.
+SELECT audit.append($1::uuid, $2::bytea[])
 
--- name: audit_present
--- Which entry ids ($1 uuid[]) are in the log, with their sequence numbers.
-SELECT entry_id, seq FROM audit.entry WHERE entry_id = ANY ($1::uuid[])
+-- name: audit_maintain
+-- Make partitions ahead, and forget old batches.
+SELECT audit.maintain()
 
 -- name: audit_size
 -- How many entries the log holds.
@@ -17,7 +18,25 @@ WHERE invocation_id = ANY ($1::uuid[]) AND kind = 'invocation.finished'
 
 -- name: invocations_since
 -- How many invocations of each skill ($1 text[] of paths) finished at or after a time ($2); absent if none.
-SELECT skill_path, count(*) AS invocations
-FROM audit.entry
-WHERE kind = 'invocation.finished' AND skill_path = ANY ($1::text[]) AND recorded_at >= $2
+-- Whole hours are counted already; of the hour that the time is in, the entries are.
+WITH hourly AS (
+    SELECT skill_path, hour, invocations, first_seq, last_seq
+    FROM audit.invocation_hour
+    WHERE skill_path = ANY ($1::text[]) AND hour >= date_trunc('hour', $2::timestamptz, 'UTC')
+)
+SELECT skill_path, sum(counted)::bigint AS invocations
+FROM (
+    SELECT skill_path, invocations AS counted FROM hourly
+    WHERE hour > date_trunc('hour', $2::timestamptz, 'UTC')
+    UNION ALL
+    SELECT hourly.skill_path, edge.counted
+    FROM hourly CROSS JOIN LATERAL (
+        SELECT count(*) AS counted FROM audit.entry
+        WHERE kind = 'invocation.finished' AND entry.skill_path = hourly.skill_path
+            AND seq BETWEEN first_seq AND last_seq
+            AND recorded_at >= $2::timestamptz AND recorded_at < hourly.hour + interval '1 hour'
+    ) AS edge
+    WHERE hourly.hour = date_trunc('hour', $2::timestamptz, 'UTC')
+) AS counts
 GROUP BY skill_path
+HAVING sum(counted) > 0

@@ -6,9 +6,8 @@ a disk flush is shared without any timer. What can go wrong with a batch, in thi
 1. It is stored: each caller gets its sequence number.
 2. PostgreSQL refuses it for an entry's sake: it is halved until the entry at fault stands alone. That
    entry's caller gets `EntryRefused`; its neighbours are stored.
-3. The connection is lost meanwhile, so nobody knows. A batch is stored whole or not at all: after
-   reconnecting, the ids of its entries tell which. Absent entries are sent again. Entry ids are unique in
-   the database, so even if the first attempt is still under way there, one of the two fails.
+3. The connection is lost meanwhile, so nobody knows. A batch is stored whole or not at all, and has an id:
+   after reconnecting it is sent again, and PostgreSQL stores it then, or says where it stands already.
 4. No connection comes back in time: the callers get `StorageUnavailable`, for entries that may or may
    not be stored.
 """
@@ -19,12 +18,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
-from uuid import UUID
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import UUID, uuid4
 
 import asyncpg
-import orjson
 
 from subgraph.audit.entry import MAX_ENTRY_BYTES, Entry, EntryRefused
 from subgraph.errors import Overloaded, StorageUnavailable
@@ -70,10 +68,6 @@ class _Waiting:
     done: asyncio.Future[int]
     expires: float
 
-    def wanted(self) -> bool:
-        """Whether it should be stored: not if it is, or if its caller was told that it may not be."""
-        return not self.done.done() or self.done.cancelled()
-
     def store(self, seq: int) -> None:
         if not self.done.done():
             self.done.set_result(seq)
@@ -81,6 +75,22 @@ class _Waiting:
     def fail(self, error: Exception) -> None:
         if not self.done.done():
             self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Entries that are stored together; whatever was sent under its id is what is sent again."""
+
+    entries: Sequence[_Waiting]
+    batch_id: UUID = field(default_factory=uuid4)
+
+    def store(self, first: int) -> None:
+        for seq, waiting in enumerate(self.entries, start=first):
+            waiting.store(seq)
+
+    def halves(self) -> tuple[_Batch, _Batch]:
+        middle = len(self.entries) // 2
+        return _Batch(self.entries[:middle]), _Batch(self.entries[middle:])
 
 
 class Ledger:
@@ -96,7 +106,7 @@ class Ledger:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._queue: deque[_Waiting] = deque()
-        self._in_flight: list[_Waiting] = []
+        self._in_flight: deque[_Batch] = deque()
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
         self._pause = FIRST_PAUSE_SECONDS
@@ -168,88 +178,47 @@ class Ledger:
                     return
                 await self._reconnect()
             elif self._in_flight:
-                await self._settle(self._connection)
+                await self._attempt(self._connection, self._in_flight[0])
             elif self._queue:
-                await self._flush(self._connection)
+                count = min(len(self._queue), self._batch_limit)
+                self._in_flight.append(_Batch([self._queue.popleft() for _ in range(count)]))
             elif self._closing:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
-    async def _flush(self, connection: Connection) -> None:
-        count = min(len(self._queue), self._batch_limit)
-        self._in_flight = [self._queue.popleft() for _ in range(count)]
-        await self._attempt(connection, self._in_flight)
-
-    async def _attempt(
-        self, connection: Connection, batch: Sequence[_Waiting], *, again: bool = False
-    ) -> None:
-        """Store a batch; what is settled leaves `_in_flight`, what is left there is in doubt."""
+    async def _attempt(self, connection: Connection, batch: _Batch) -> None:
+        """Store the first batch in flight; it stays there while nobody knows what became of it."""
         try:
-            rows = await connection.fetch(
+            first = await connection.fetchval(
                 self._database.sql("audit_append"),
-                [waiting.encoded for waiting in batch],
+                batch.batch_id,
+                [waiting.encoded for waiting in batch.entries],
                 timeout=FLUSH_SECONDS,
             )
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] in _REFUSALS:
-                await self._isolate(connection, batch, error, again=again)
+                self._isolate(batch, error)
             else:
                 self._lose(connection, error)
         except UNAVAILABLE as error:
             self._lose(connection, error)
         else:
-            for waiting, row in zip(batch, rows, strict=True):
-                waiting.store(row[0])
-            self._settled(batch)
+            batch.store(first)
+            self._in_flight.popleft()
             self._pause = FIRST_PAUSE_SECONDS
 
-    async def _isolate(
-        self,
-        connection: Connection,
-        batch: Sequence[_Waiting],
-        error: asyncpg.PostgresError,
-        *,
-        again: bool,
-    ) -> None:
-        if len(batch) == 1:
-            if again and isinstance(error, asyncpg.UniqueViolationError):
-                return  # the first attempt was stored after we looked: looking again finds it
-            log.error("the audit log refused an entry: %s", error)
-            refusal = EntryRefused(f"The audit log refused an entry (SQLSTATE {error.sqlstate}).")
-            refusal.__cause__ = error
-            batch[0].fail(refusal)
-            self._settled(batch)
+    def _isolate(self, batch: _Batch, error: asyncpg.PostgresError) -> None:
+        """Replace a batch that was refused by its halves, or fail the entry that stands alone."""
+        self._in_flight.popleft()
+        if len(batch.entries) > 1:
+            self._in_flight.extendleft(reversed(batch.halves()))
             return
-        middle = len(batch) // 2
-        for half in (batch[:middle], batch[middle:]):
-            if self._connection is connection:
-                await self._attempt(connection, half, again=again)
-
-    async def _settle(self, connection: Connection) -> None:
-        """Learn what became of entries in doubt, and send those again that are absent."""
-        ids = [_entry_id(waiting.encoded) for waiting in self._in_flight]
-        try:
-            rows = await connection.fetch(
-                self._database.sql("audit_present"), [i for i in ids if i is not None], timeout=FLUSH_SECONDS
-            )
-        except _FAILURES as error:
-            self._lose(connection, error)
-            return
-        stored: dict[UUID | None, Any] = {row["entry_id"]: row["seq"] for row in rows}
-        for waiting, entry_id in zip(self._in_flight, ids, strict=True):
-            if entry_id in stored:
-                waiting.store(stored[entry_id])
-        self._in_flight = [waiting for waiting in self._in_flight if waiting.wanted()]
-        if self._in_flight:
-            await self._attempt(connection, self._in_flight, again=True)
-
-    def _settled(self, batch: Sequence[_Waiting]) -> None:
-        if len(batch) == len(self._in_flight):
-            self._in_flight = []
-        else:
-            self._in_flight = [waiting for waiting in self._in_flight if waiting not in batch]
+        log.error("the audit log refused an entry: %s", error)
+        refusal = EntryRefused(f"The audit log refused an entry (SQLSTATE {error.sqlstate}).")
+        refusal.__cause__ = error
+        batch.entries[0].fail(refusal)
 
     async def _connect(self) -> None:
         connection = await self._database.connect()
@@ -277,25 +246,19 @@ class Ledger:
             self._wake.set()
 
     def _anybody_waits(self) -> bool:
-        return any(not waiting.done.done() for waiting in (*self._in_flight, *self._queue))
+        in_flight = (waiting for batch in self._in_flight for waiting in batch.entries)
+        return any(not waiting.done.done() for waiting in (*in_flight, *self._queue))
 
     def _expire(self) -> None:
         """Fail callers that waited too long; comes again while there are any."""
         self._expiry = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for waiting in self._in_flight:
-            if waiting.expires <= now:
-                waiting.fail(unavailable(TimeoutError()))
+        for batch in self._in_flight:
+            for waiting in batch.entries:
+                if waiting.expires <= now:
+                    waiting.fail(unavailable(TimeoutError()))
         while self._queue and self._queue[0].expires <= now:
             self._queue.popleft().fail(unavailable(TimeoutError()))
         if self._queue or self._in_flight:
             self._expiry = loop.call_later(EXPIRY_SECONDS, self._expire)
-
-
-def _entry_id(encoded: bytes) -> UUID | None:
-    """The id of an entry as PostgreSQL would read it; None if it has none, and so cannot be stored."""
-    try:
-        return UUID(orjson.loads(encoded)["id"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

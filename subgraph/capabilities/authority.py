@@ -159,7 +159,7 @@ class Authority:
             entry = RevokedGrant(
                 actor=actor, skill=skill_path, content_hash=row["content_hash"], capability=capability
             )
-            await transaction.execute("audit_append", [entry.encode()])
+            await transaction.execute("audit_append", uuid.uuid4(), [entry.encode()])
         return Grant.of(row)
 
     async def request(
@@ -199,7 +199,7 @@ class Authority:
                     capability=capability,
                     request_id=str(identifier),
                 )
-                await transaction.execute("audit_append", [entry.encode()])
+                await transaction.execute("audit_append", uuid.uuid4(), [entry.encode()])
         return self.request_for(skill_path, capability, content_hash)
 
     def _has_room(self, skill_path: str) -> bool:
@@ -235,7 +235,7 @@ class Authority:
                 request_id=str(request.request_id),
                 note=note,
             )
-            await transaction.execute("audit_append", [entry.encode()])
+            await transaction.execute("audit_append", uuid.uuid4(), [entry.encode()])
         return CapabilityRequest.of(row)
 
     async def revoke(self, skill_path: str, note: str, content_hash: str, actor: str) -> None:
@@ -264,7 +264,7 @@ class Authority:
         """Make a change and its entry durable together. A query that changes no row leaves no entry."""
         async with self._changing() as transaction:
             if await transaction.fetchrow(query, *arguments) is not None:
-                await transaction.execute("audit_append", [entry.encode()])
+                await transaction.execute("audit_append", uuid.uuid4(), [entry.encode()])
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[Transaction]:
@@ -324,4 +324,4 @@ async def _put_grant(
 ) -> None:
     await transaction.fetchrow("grant_put", skill_path, capability, content_hash, actor)
     entry = CreatedGrant(actor=actor, skill=skill_path, content_hash=content_hash, capability=capability)
-    await transaction.execute("audit_append", [entry.encode()])
+    await transaction.execute("audit_append", uuid.uuid4(), [entry.encode()])

@@ -34,13 +34,17 @@ SERVER_COMMAND_MILLISECONDS = 10_000
 MAX_STATEMENTS = 256
 """Prepared statements kept a connection: more than there are named queries."""
 
-_SESSION = {
+SERVICE_ROLE = "cyberos_service"
+"""The role that the service works as: it appends to the audit log, and changes nothing of it."""
+
+_OWNER_SESSION = {
     "application_name": "cyberos",
     "timezone": "UTC",
     "synchronous_commit": "on",  # an answer means that its entry is on disk, whatever the server's default
     "statement_timeout": str(SERVER_COMMAND_MILLISECONDS),
     "idle_in_transaction_session_timeout": str(SERVER_COMMAND_MILLISECONDS),
 }
+_SESSION = _OWNER_SESSION | {"role": SERVICE_ROLE}
 
 PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -162,13 +166,26 @@ class Database:
 
     async def connect(self) -> Connection:
         """Open a connection of the caller's own, outside of the pool; the caller closes it."""
+        return await self._connect(_SESSION)
+
+    @asynccontextmanager
+    async def owner(self) -> AsyncIterator[Connection]:
+        """Connect with all the rights of the configured user, for what the service itself may not do."""
+        connection = await self._connect(_OWNER_SESSION)
+        try:
+            with self.guard():
+                yield connection
+        finally:
+            await _close(connection)
+
+    async def _connect(self, session: Mapping[str, str]) -> Connection:
         with self.guard():
             return await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_SECONDS,
                 command_timeout=COMMAND_SECONDS,
                 statement_cache_size=MAX_STATEMENTS,
-                server_settings=_SESSION,
+                server_settings=dict(session),
             )
 
     async def ping(self, timeout: float) -> None:  # noqa: ASYNC109 -- part of the health check's contract
@@ -224,15 +241,11 @@ class Database:
     async def _migrate(self) -> None:
         migrations = read_migrations(self._settings.sql_dir)
         try:
-            connection = await self.connect()
+            async with self.owner() as connection:
+                await migrate(connection, migrations)
         except ValueError:
             # Without the cause: asyncpg quotes the address, and a password may be in it.
             raise StorageUnavailable("CYBEROS_DATABASE_URL is not a PostgreSQL address.") from None
-        try:
-            with self.guard():
-                await migrate(connection, migrations)
-        finally:
-            await _close(connection)
 
     async def _roll_back(self, transaction: asyncpg.transaction.Transaction) -> None:
         try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -132,11 +133,9 @@ def test_entries_that_wait_together_share_a_flush(dsn: str, monkeypatch: pytest.
     batches: list[int] = []
     attempt = Ledger._attempt
 
-    async def counted(
-        self: Ledger, connection: Connection, batch: list[ledger._Waiting], *, again: bool = False
-    ) -> None:
-        batches.append(len(batch))
-        await attempt(self, connection, batch, again=again)
+    async def counted(self: Ledger, connection: Connection, batch: ledger._Batch) -> None:
+        batches.append(len(batch.entries))
+        await attempt(self, connection, batch)
 
     monkeypatch.setattr(Ledger, "_attempt", counted)
 
@@ -172,13 +171,25 @@ def test_a_poison_entry_fails_alone(dsn: str, poison: bytes) -> None:
     with_ledger(dsn, scenario)
 
 
-def test_an_entry_id_is_stored_once(dsn: str) -> None:
+def test_a_batch_that_is_sent_again_is_stored_once(dsn: str) -> None:
     async def scenario(db: Database, writer: Ledger) -> None:
-        entry = finished()
-        assert await writer.append(entry) == 0
-        with pytest.raises(EntryRefused, match="23505"):
-            await writer.append(entry)
-        assert await db.fetchval("audit_size") == 1
+        await writer.append(finished())
+        batch, entries = uuid.uuid4(), [finished().encode() for _ in range(3)]
+        for _ in range(2):
+            assert await db.fetchval("audit_append", batch, entries) == 1
+        assert await db.fetchval("audit_size") == 4
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await db.fetchval("audit_append", batch, entries[:2])
+
+    with_ledger(dsn, scenario)
+
+
+@pytest.mark.parametrize("entries", [[], [None], [finished().encode(), None], None])
+def test_a_batch_has_entries(dsn: str, entries: list[bytes | None] | None) -> None:
+    async def scenario(db: Database, _: Ledger) -> None:
+        with pytest.raises(asyncpg.DataError):
+            await db.fetchval("audit_append", uuid.uuid4(), entries)
+        assert await db.fetchval("audit_size") == 0
 
     with_ledger(dsn, scenario)
 
@@ -255,9 +266,9 @@ class LossyConnection:
         self._connection = connection
         self._late = late
 
-    async def fetch(self, query: str, *args: object, timeout: float) -> object:  # noqa: ASYNC109 -- asyncpg's
+    async def fetchval(self, query: str, *args: object, timeout: float) -> object:  # noqa: ASYNC109 -- asyncpg's
         if self._late:
-            await self._connection.fetch(query, *args, timeout=timeout)
+            await self._connection.fetchval(query, *args, timeout=timeout)
         raise ConnectionResetError
 
     def terminate(self) -> None:
@@ -280,7 +291,7 @@ def test_a_first_attempt_that_commits_late_is_not_doubled(dsn: str, monkeypatch:
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.3)
 
     async def scenario(db: Database, writer: Ledger) -> None:
-        blocker = await db.connect()
+        blocker = await asyncpg.connect(dsn, timeout=5)
         block = blocker.transaction()
         await block.start()
         await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
@@ -299,7 +310,7 @@ def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: p
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)
 
     async def scenario(db: Database, writer: Ledger) -> None:
-        blocker = await db.connect()
+        blocker = await asyncpg.connect(dsn, timeout=5)
         block = blocker.transaction()
         await block.start()
         await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
@@ -375,6 +386,10 @@ def test_close_ends_while_the_server_is_away(root: Path, monkeypatch: pytest.Mon
     "change",
     [
         "UPDATE audit.entry SET actor = 'somebody else'",
+        "UPDATE audit.entry_00000000 SET actor = 'somebody else'",
+        "TRUNCATE audit.entry_00000007",
+        "UPDATE audit.tile SET root = root",
+        "UPDATE audit.log_head SET log_id = gen_random_uuid(), size = size + 1",
         "DELETE FROM audit.entry",
         "DELETE FROM audit.entry WHERE false",
         "TRUNCATE audit.entry",
@@ -391,6 +406,44 @@ def test_the_log_refuses_any_change_but_growth(dsn: str, change: str, role: str)
         await writer.append(finished())
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"append-only|only grows"):
             await execute(dsn, f"SET session_replication_role = {role}", change)
+        assert len(await stored(db)) == 1
+
+    with_ledger(dsn, scenario)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO audit.entry SELECT * FROM audit.entry",
+        "INSERT INTO audit.entry_00000001 SELECT * FROM audit.entry",
+        "UPDATE audit.entry SET actor = 'somebody else'",
+        "DELETE FROM audit.entry",
+        "TRUNCATE audit.entry",
+        "UPDATE audit.log_head SET size = size + 1",
+        "SELECT * FROM audit.log_head FOR UPDATE",
+        "DELETE FROM audit.batch",
+        "INSERT INTO audit.tile SELECT * FROM audit.tile",
+        "UPDATE audit.tally_hour SET entries = 0",
+        "UPDATE audit.invocation_hour SET invocations = 0",
+        "ALTER TABLE audit.entry DISABLE TRIGGER append_only",
+        "ALTER TABLE audit.entry ADD COLUMN note text",
+        "DROP TABLE audit.entry_00000000",
+        "CREATE TABLE audit.other (seq bigint)",
+        "CREATE OR REPLACE FUNCTION audit.append(uuid, bytea[]) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'",
+        "SELECT audit.make_partitions(64)",
+        "SELECT audit.keep_tiles(0, 256)",
+        "SELECT audit.drop_entries(1048576)",
+        "SET session_replication_role = replica",
+        "DELETE FROM public.schema_migration",
+    ],
+)
+def test_the_role_of_the_service_appends_and_nothing_else(dsn: str, change: str) -> None:
+    async def scenario(db: Database, writer: Ledger) -> None:
+        await writer.append(finished())
+        connection = await db.connect()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(change)
+        await connection.close()
         assert len(await stored(db)) == 1
 
     with_ledger(dsn, scenario)

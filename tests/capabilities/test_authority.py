@@ -148,7 +148,7 @@ def test_without_its_audit_entry_nothing_is_decided(dsn: str, act: str) -> None:
         async with Database(settings_for(dsn)) as database, Authority(database) as authority:
             await execute(
                 dsn,
-                """CREATE OR REPLACE FUNCTION audit.append(entries bytea[]) RETURNS TABLE (seq bigint)
+                """CREATE OR REPLACE FUNCTION audit.append(batch uuid, entries bytea[]) RETURNS bigint
                 LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$""",
             )
             decide = getattr(authority, act)

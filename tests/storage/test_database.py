@@ -225,11 +225,10 @@ def test_the_embedded_server_comes_back_by_itself_after_it_was_killed(root: Path
 
 async def backends(db: Database) -> list[int]:
     """Process ids that serve the connections of the pool."""
-    connection = await db.connect()
-    rows = await connection.fetch(
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
-    await connection.close()
+    async with db.owner() as connection:
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
     return [row["pid"] for row in rows]
 
 
