@@ -8,8 +8,6 @@ by a known key that is wrong refuses the whole note, and only a key of the origi
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from subgraph.audit import base64_text
 from subgraph.audit.merkle import EMPTY_ROOT, HASH_BYTES, MAX_SIZE
 from subgraph.errors import InputInvalid
 
@@ -72,7 +71,7 @@ class Checkpoint:
 
     def body(self) -> str:
         """The text that is signed: each line with its end."""
-        lines = (self.origin, str(self.size), _base64(self.root), *self.extensions)
+        lines = (self.origin, str(self.size), base64_text.encode(self.root), *self.extensions)
         return "".join(f"{line}\n" for line in lines)
 
     @classmethod
@@ -85,7 +84,7 @@ class Checkpoint:
         if _SIZE.fullmatch(size) is None:
             raise NoteInvalid("The checkpoint's size is not a decimal number without leading zeros.")
         try:
-            return cls(origin, int(size), _decoded(root), tuple(extensions))
+            return cls(origin, int(size), base64_text.decode(root), tuple(extensions))
         except ValueError as error:
             raise NoteInvalid(f"The checkpoint is malformed: {error}.") from error
 
@@ -123,7 +122,7 @@ class Verifier:
     @property
     def vkey(self) -> str:
         """The key as text, for those who verify."""
-        return f"{self.name}+{self.key_id.hex()}+{_base64(_ED25519 + self._public)}"
+        return f"{self.name}+{self.key_id.hex()}+{base64_text.encode(_ED25519 + self._public)}"
 
     def verify(self, text: str, signature: bytes) -> bool:
         """Whether this key made this signature of this text."""
@@ -171,14 +170,16 @@ class Signer:
     def skey(self) -> str:
         """The private key as text, in the form that Go's note package made known."""
         seed = self._key.private_bytes_raw()
-        return f"{_PRIVATE_PREFIX}{self.name}+{self.verifier.key_id.hex()}+{_base64(_ED25519 + seed)}"
+        return (
+            f"{_PRIVATE_PREFIX}{self.name}+{self.verifier.key_id.hex()}+{base64_text.encode(_ED25519 + seed)}"
+        )
 
     def sign(self, checkpoint: Checkpoint) -> str:
         """Make the note. Raises `ValueError` for a checkpoint of another origin than this key's name."""
         if checkpoint.origin != self.name:
             raise ValueError(f"the key of {self.name!r} does not sign for {checkpoint.origin!r}")
         body = checkpoint.body()
-        signature = _base64(self.verifier.key_id + self._key.sign(body.encode()))
+        signature = base64_text.encode(self.verifier.key_id + self._key.sign(body.encode()))
         return f"{body}\n{_SIGNATURE_PREFIX}{self.name} {signature}\n"
 
 
@@ -235,7 +236,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     if not line.startswith(_SIGNATURE_PREFIX) or not space or not _is_name(name):
         raise NoteInvalid("A signature line of the note is malformed.")
     try:
-        content = _decoded(encoded)
+        content = base64_text.decode(encoded)
     except ValueError as error:
         raise NoteInvalid("A signature of the note is malformed.") from error
     if len(content) <= _ID_BYTES:
@@ -248,7 +249,7 @@ def _encoded_key(text: str) -> tuple[str, bytes, bytes]:
     parts = text.split("+", 2)
     if len(parts) != 3 or _ID.fullmatch(parts[1]) is None:
         raise ValueError("a key is written as its name, its id in 8 hexadecimal digits, and base64")
-    content = _decoded(parts[2])
+    content = base64_text.decode(parts[2])
     if len(content) != 1 + _KEY_BYTES or not content.startswith(_ED25519):
         raise ValueError("the key is not one of Ed25519")
     return parts[0], bytes.fromhex(parts[1]), content[1:]
@@ -270,18 +271,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return _CONTROL.search(text) is None
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _decoded(text: str) -> bytes:
-    """Read base64 (RFC 4648, section 4) in its one spelling: unused bits are zero. Raises `ValueError`."""
-    try:
-        content = binascii.a2b_base64(text, strict_mode=True)
-    except ValueError as error:
-        raise ValueError("it is not base64") from error
-    if _base64(content) != text:
-        raise ValueError("it is not base64 as it is written")
-    return content
