@@ -122,7 +122,7 @@ class Verifier:
     @property
     def vkey(self) -> str:
         """The key as text, for those who verify."""
-        return f"{self.name}+{self.key_id.hex()}+{base64_text.encode(_ED25519 + self._public)}"
+        return _key_text(self.name, self.key_id, self._public)
 
     def verify(self, text: str, signature: bytes) -> bool:
         """Whether this key made this signature of this text."""
@@ -242,6 +242,10 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     if len(content) <= _ID_BYTES:
         raise NoteInvalid("A signature of the note is too short.")
     return name, content[:_ID_BYTES], content[_ID_BYTES:]
+
+
+def _key_text(name: str, key_id: bytes, key: bytes) -> str:
+    return f"{name}+{key_id.hex()}+{base64_text.encode(_ED25519 + key)}"
 
 
 def _encoded_key(text: str) -> tuple[str, bytes, bytes]:

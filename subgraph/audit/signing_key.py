@@ -61,8 +61,8 @@ def load_signing_key(path: Path, name: str) -> Signer:
         _publish(public, signer.verifier.vkey)
     except FileNotFoundError as error:
         raise SigningKeyRefused(
-            f"The signing key {path} is gone, and its public key is there. Restore it, or remove {public} too: "
-            "what the lost key signed is verified by its public key alone."
+            f"The signing key {path} is gone, while {public} is there. Restore it; or keep the public key "
+            "elsewhere, for what was signed, and start with a new pair."
         ) from error
     except OSError as error:
         raise SigningKeyRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
