@@ -74,7 +74,7 @@ def _read(path: Path) -> Signer:
         raise SigningKeyRefused(f"The signing key {path} is a symbolic link.")
     # Opened as no link all the same, should it become one now; without waiting, should it be a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SigningKeyRefused(f"The signing key {path} is no regular file.")
@@ -82,7 +82,9 @@ def _read(path: Path) -> Signer:
             raise SigningKeyRefused(f"The signing key {path} belongs to another user.")
         if status.st_mode & _OTHERS:
             raise SigningKeyRefused(f"Others may read or write the signing key {path}: `chmod 600` it.")
-        content = file.read(MAX_KEY_FILE_BYTES + 1)
+        content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     try:
         text = content.decode()
         if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
