@@ -11,6 +11,30 @@ SELECT audit.maintain()
 -- How many entries the log holds.
 SELECT size FROM audit.log_head
 
+-- name: audit_head
+-- The log's size, the hashes of its complete subtrees (the largest first), and its id.
+SELECT size, frontier, log_id FROM audit.log_head
+
+-- name: audit_tile
+-- The 256 hashes of a full tile ($1 level, $2 index); no row when it is not full.
+SELECT hashes FROM audit.tile WHERE level = $1 AND index = $2
+
+-- name: audit_tile_roots
+-- The hashes that stand for full tiles of a level ($1), from index $2 to before $3, in order.
+SELECT root FROM audit.tile WHERE level = $1 AND index >= $2 AND index < $3 ORDER BY index
+
+-- name: audit_leaf_hashes
+-- The leaf hashes (RFC 9162, section 2.1.1) of the entries from $1 to before $2, in order.
+SELECT sha256('\x00'::bytea || entry) FROM audit.entry WHERE seq >= $1 AND seq < $2 ORDER BY seq
+
+-- name: audit_entry
+-- The bytes of an entry ($1); no row when it was dropped, or is not there yet.
+SELECT entry FROM audit.entry WHERE seq = $1
+
+-- name: audit_entries
+-- Sequence numbers and bytes of the entries from $1 to before $2, in order.
+SELECT seq, entry FROM audit.entry WHERE seq >= $1 AND seq < $2 ORDER BY seq
+
 -- name: invocations_get
 -- The bytes of the entries that finished invocations ($1 uuid[]), in no order.
 SELECT invocation_id, entry FROM audit.entry

@@ -227,7 +227,8 @@ async def backends(db: Database) -> list[int]:
     """Process ids that serve the connections of the pool."""
     async with db.owner() as connection:
         rows = await connection.fetch(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
     return [row["pid"] for row in rows]
 
