@@ -16,7 +16,8 @@ from subgraph.audit.notes import Signer
 from subgraph.errors import StorageUnavailable
 
 MAX_KEY_FILE_BYTES = 1024
-"""Of a key file: a name of 255 bytes makes 325."""
+"""Read of a key file: one with a name of 255 bytes has 325. What is cut off is not missed silently: whatever
+follows a key makes it malformed."""
 
 PUBLIC_SUFFIX = ".pub"
 
@@ -82,13 +83,13 @@ def _read(path: Path) -> Signer:
             raise SigningKeyRefused(f"The signing key {path} belongs to another user.")
         if status.st_mode & _OTHERS:
             raise SigningKeyRefused(f"Others may read or write the signing key {path}: `chmod 600` it.")
-        content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+        content = os.read(descriptor, MAX_KEY_FILE_BYTES)
     finally:
         os.close(descriptor)
     try:
         text = content.decode()
-        if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
-            raise ValueError("it is not one line")
+        if not text.endswith("\n"):
+            raise ValueError("it is not a line")
         return Signer.parse(text[:-1])
     except UnicodeDecodeError as error:
         # Not chained: the cause would hold the file's bytes.

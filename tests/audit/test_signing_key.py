@@ -181,10 +181,10 @@ def test_a_key_of_another_user_is_refused(made: Path, monkeypatch: pytest.Monkey
 def test_a_symbolic_link_is_refused(made: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.key"
     link.symlink_to(made)
-    assert "symbolic link" in refused(link)
+    assert "is a symbolic link" in refused(link)
     link.unlink()
     link.symlink_to(tmp_path / "nowhere")
-    assert "symbolic link" in refused(link)
+    assert "is a symbolic link" in refused(link)
     assert not (tmp_path / "nowhere").exists()
 
 
