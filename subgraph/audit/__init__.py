@@ -5,6 +5,7 @@ from subgraph.audit.decisions import (
     ChangedTrust,
     CreatedGrant,
     DeniedCapability,
+    ErasedSubject,
     ReinstatedSkill,
     RequestedCapability,
     RevokedGrant,
@@ -21,6 +22,7 @@ from subgraph.audit.invocations import (
     StartedInvocation,
 )
 from subgraph.audit.ledger import Ledger
+from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import count_invocations, find_invocations
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "DeniedCapability",
     "Entry",
     "EntryRefused",
+    "ErasedSubject",
     "ErrorNote",
     "FinishedInvocation",
     "FurtherHostCalls",
@@ -42,6 +45,7 @@ __all__ = [
     "RevokedGrant",
     "RevokedSkill",
     "StartedInvocation",
+    "SubjectKeys",
     "canonical",
     "count_invocations",
     "find_invocations",

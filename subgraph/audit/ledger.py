@@ -110,6 +110,7 @@ class Ledger:
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
         self._pause = FIRST_PAUSE_SECONDS
+        self._distrusted: StorageUnavailable | None = None
         self._closing = True
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -144,8 +145,18 @@ class Ledger:
     def ensure_writable(self) -> None:
         """Check before a skill runs that its entry could be written; costs nothing.
 
-        Raises `StorageUnavailable` if the connection is gone, `Overloaded` if the queue is full.
+        Raises `StorageUnavailable` if the connection is gone or the log is not to be trusted, `Overloaded`
+        if the queue is full.
         """
+        if self._distrusted is not None:
+            raise self._distrusted
+        self._ensure_open()
+
+    def distrust(self, reason: StorageUnavailable) -> None:
+        """Let no more skills run: the log was changed. What runs is still recorded."""
+        self._distrusted = reason
+
+    def _ensure_open(self) -> None:
         if self._closing or self._connection is None or self._writer is None or self._writer.done():
             raise StorageUnavailable
         if len(self._queue) >= self._queue_limit:
@@ -161,7 +172,7 @@ class Ledger:
         encoded = entry if isinstance(entry, bytes) else entry.encode()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise EntryRefused(f"An audit entry of {len(encoded)} bytes exceeds {MAX_ENTRY_BYTES}.")
-        self.ensure_writable()
+        self._ensure_open()
         loop = asyncio.get_running_loop()
         waiting = _Waiting(encoded, loop.create_future(), loop.time() + WAIT_SECONDS)
         self._queue.append(waiting)

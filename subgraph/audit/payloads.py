@@ -8,6 +8,7 @@ the subject's key leaves nothing by which anybody could.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import time
@@ -16,16 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from subgraph.audit import base64_text
+from subgraph.audit.decisions import ErasedSubject
+from subgraph.audit.wrapping_key import KEY_BYTES, load_wrapping_key
 from subgraph.errors import StorageUnavailable
+from subgraph.settings import PayloadMode
 from subgraph.storage import Database
 
-KEY_BYTES = 32
 NONCE_BYTES = 12
 """Of AES-GCM (NIST SP 800-38D, section 5.2.1.1); drawn at random, under a key that is used for two texts."""
 
@@ -39,13 +44,6 @@ KEYS_KEPT = 10_000
 KEPT_SECONDS = 60.0
 """How long a key is used from memory: another replica may have destroyed it. What is written meanwhile under
 a destroyed key cannot be read, which is what was asked for."""
-
-
-class PayloadMode(StrEnum):
-    """What of inputs and outputs is kept."""
-
-    COMMITTED = "committed"
-    ENCRYPTED = "encrypted"
 
 
 class Part(StrEnum):
@@ -106,15 +104,25 @@ def commitment(salt: bytes, data: bytes) -> str:
 class SubjectKeys:
     """The keys of all subjects, wrapped under one key that is kept outside of the database.
 
-    A copy of the database alone therefore opens nothing. Methods raise `StorageUnavailable`, and `KeyUnusable`
-    when a key was wrapped under another one.
+    A copy of the database alone therefore opens nothing. Methods raise `StorageUnavailable`, and
+    `KeyUnusable` when a key was wrapped under another one.
     """
 
-    def __init__(self, database: Database, wrapping_key: bytes, mode: PayloadMode) -> None:
+    def __init__(self, database: Database, key_file: Path, mode: PayloadMode) -> None:
         self._database = database
-        self._wrapping = AESGCM(wrapping_key)
+        self._key_file = key_file
         self._mode = mode
+        self._cipher: AESGCM | None = None
         self._kept: OrderedDict[str, tuple[SubjectKey, float]] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        """Read the wrapping key, or make it. Raises `KeyFileRefused`."""
+        self._cipher = AESGCM(await asyncio.to_thread(load_wrapping_key, self._key_file))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._kept.clear()
+        self._cipher = None
 
     @property
     def encrypts(self) -> bool:
@@ -141,9 +149,17 @@ class SubjectKeys:
         wrapped = await self._database.fetchval("subject_key_get", subject)
         return None if wrapped is None else self._unwrapped(subject, wrapped)
 
-    def forget(self, subject: str) -> None:
-        """No longer use a key from memory."""
+    async def erase(self, subject: str, actor: str) -> bool:
+        """Destroy the key of a subject, and record who did; False when there was none.
+
+        Another replica that has it in memory writes with it for up to `KEPT_SECONDS`, and never reads.
+        """
+        async with self._database.transaction() as transaction:
+            destroyed = await transaction.fetchval("subject_key_delete", subject) is not None
+            entry = ErasedSubject(actor=actor, subject=subject, destroyed=destroyed)
+            await transaction.fetchval("audit_append", uuid4(), [entry.encode()])
         self._kept.pop(subject, None)
+        return destroyed
 
     def _keep(self, subject: str, key: SubjectKey) -> None:
         self._kept[subject] = (key, time.monotonic() + KEPT_SECONDS)
@@ -153,11 +169,16 @@ class SubjectKeys:
 
     def _wrapped(self, subject: str, key: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._wrapping.encrypt(nonce, key, subject.encode())
+        return nonce + self._wrapping().encrypt(nonce, key, subject.encode())
 
     def _unwrapped(self, subject: str, wrapped: bytes) -> SubjectKey:
         try:
-            key = self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], subject.encode())
+            key = self._wrapping().decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], subject.encode())
         except (InvalidTag, ValueError):
             raise KeyUnusable from None
         return SubjectKey(key)
+
+    def _wrapping(self) -> AESGCM:
+        if self._cipher is None:
+            raise RuntimeError("SubjectKeys is not entered")
+        return self._cipher
