@@ -266,7 +266,7 @@ DESCRIPTORS = {
         reached=("read",),
     ),
     "race-with-writing": replace(
-        granted(_repeated(500, _writes_in_a_race), prepare=_race_ground, grants=(READS, WRITES)),
+        granted(_repeated(2000, _writes_in_a_race), prepare=_race_ground, grants=(READS, WRITES)),
         meanwhile=_swapping,
         reached=("write",),
     ),
