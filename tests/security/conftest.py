@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def trusts_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have OpenSSL find no authority. No host here is one of theirs, and each of a thousand services of the
     host would read them all anew, in 30 ms."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ def _engine() -> Engine:
     return Engine(Config())
 
 
-@cache
+@lru_cache(16)
 def _compiled(component: bytes) -> Component:
     """Compile a component, once for all tests: one with an interpreter in it takes a second."""
     return Component(_engine(), component)
