@@ -18,7 +18,7 @@ LAYERS = [
     {"catalog"},
     {"capabilities"},
     {"execution"},
-    {"oversight"},
+    {"oversight", "audit_trail"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

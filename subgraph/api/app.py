@@ -1,4 +1,4 @@
-"""The ASGI application: /graphql, GraphiQL's files, and the probes."""
+"""The ASGI application: /graphql, GraphiQL's files, the log for witnesses, and the probes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from subgraph.api.authentication import Authenticator
 from subgraph.api.endpoint import GraphQLEndpoint
 from subgraph.api.graphiql import graphiql_routes
+from subgraph.api.log_routes import log_routes
 from subgraph.api.schema import build_schema
 from subgraph.errors import SubgraphError
 from subgraph.service import Service
@@ -55,6 +56,7 @@ def build_app(settings: Settings) -> Starlette:
         Route("/graphql", endpoint.answer, methods=["GET", "POST"]),
         Route("/healthz", health, methods=["GET"]),
         Route("/readyz", readiness, methods=["GET"]),
+        *log_routes(service),
     ]
     if settings.introspection:
         routes += graphiql_routes()

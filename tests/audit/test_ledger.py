@@ -197,7 +197,7 @@ def test_a_batch_has_entries(dsn: str, entries: list[bytes | None] | None) -> No
 def test_an_oversized_entry_is_refused(dsn: str) -> None:
     async def scenario(_: Database, writer: Ledger) -> None:
         with pytest.raises(EntryRefused, match="exceeds"):
-            await writer.append(b" " * 70_000)
+            await writer.append(b" " * 140_000)
 
     with_ledger(dsn, scenario)
 

@@ -1,5 +1,6 @@
 """The types of the schema. Names, fields and nullability are an interface that other teams compose."""
 
+from subgraph.api.types.audit import AuditCheckpoint, AuditEntry, AuditProof
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.scalars import SCALARS, BigInt
@@ -8,6 +9,9 @@ from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
 
 __all__ = [
     "SCALARS",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditProof",
     "BigInt",
     "CapabilityGrant",
     "CapabilityRequest",
