@@ -6,12 +6,12 @@ import hmac
 from dataclasses import dataclass
 from uuid import UUID
 
-from subgraph.audit import SubjectKeys, find_invocations
+from subgraph.audit import FinishedInvocation, SubjectKeys, find_invocations
 from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.evidence import Evidence
-from subgraph.audit.log_tree import LogTree
+from subgraph.audit.log_tree import LogDamaged, LogTree
 from subgraph.audit.notes import Checkpoint
-from subgraph.audit.payloads import Part, commitment
+from subgraph.audit.payloads import Part, SubjectKey, commitment
 from subgraph.audit.tiles import Tile
 from subgraph.errors import InputInvalid
 from subgraph.principal import Principal, Scope
@@ -110,21 +110,12 @@ class AuditTrail:
         if entry is None:
             raise InputInvalid("there is no such invocation")
         key = await self._subjects.find(entry.actor)
-        payloads = []
-        for part, digest in (Part.INPUT, entry.input_commitment), (Part.OUTPUT, entry.output_commitment):
-            if digest is None:
-                continue
-            sealed = (entry.sealed or {}).get(part.value)
-            data = None
-            if key is not None and sealed is not None:
-                try:
-                    data = key.open(entry.invocation_id, part, sealed)
-                except ValueError:
-                    key = None  # it was sealed under one that is destroyed, and the subject has a new one
-            salt = None if key is None else key.salt(entry.invocation_id, part)
-            too_long = entry.sealed is not None and part.value in entry.sealed and sealed is None
-            payloads.append(Payload(part, digest, salt, data, too_long))
-        return payloads
+        if key is not None and key.key_id != entry.key_id:
+            key = None  # that one was destroyed, and the subject has called again since
+        committed = {Part.INPUT: entry.input_commitment, Part.OUTPUT: entry.output_commitment}
+        return [
+            _payload(entry, part, digest, key) for part, digest in committed.items() if digest is not None
+        ]
 
     async def erase(self, principal: Principal, subject: str) -> bool:
         """Destroy the key of a subject, for good (`skill:grant`); False when there was none.
@@ -135,3 +126,17 @@ class AuditTrail:
         if not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS or "\0" in subject:
             raise InputInvalid(f"a subject has 1 to {MAX_SUBJECT_CHARACTERS} characters")
         return await self._subjects.erase(subject, principal.actor)
+
+
+def _payload(entry: FinishedInvocation, part: Part, digest: str, key: SubjectKey | None) -> Payload:
+    kept = entry.sealed is not None and part.value in entry.sealed
+    sealed = entry.sealed[part.value] if entry.sealed is not None and kept else None
+    if key is None:
+        return Payload(part, digest, None, None, too_long=kept and sealed is None)
+    try:
+        data = None if sealed is None else key.open(entry.invocation_id, part, sealed)
+    except ValueError as error:
+        raise LogDamaged(
+            "What was sealed of an invocation cannot be opened by the key that it names."
+        ) from error
+    return Payload(part, digest, key.salt(entry.invocation_id, part), data, too_long=kept and sealed is None)

@@ -67,6 +67,7 @@ class StartedInvocation(SkillEntry):
 
     invocation_id: str
     executor: str
+    key_id: str
     input_commitment: str
     capabilities: tuple[str, ...]
 
@@ -74,6 +75,7 @@ class StartedInvocation(SkillEntry):
         return {
             "invocationId": self.invocation_id,
             "executor": self.executor,
+            "keyId": self.key_id,
             "inputCommitment": self.input_commitment,
             "capabilities": names(self.capabilities),
         }
@@ -121,7 +123,7 @@ class FinishedInvocation(SkillEntry):
     """A skill ran to an end, of whatever kind. Level `warn` unless `exit_code` is 0.
 
     `elapsed_us` in microseconds, `memory_bytes` in bytes. Commitments are those of `SubjectKey`, that of the
-    output None if there was none. `sealed` holds what `SubjectKey.seal` made of each part, None for one that
+    output None if there was none; `key_id` names the key that they are under. `sealed` holds what `SubjectKey.seal` made of each part, None for one that
     was too long; it is None where nothing is encrypted.
     """
 
@@ -133,6 +135,7 @@ class FinishedInvocation(SkillEntry):
     started_at: datetime
     ended_at: datetime
     elapsed_us: int
+    key_id: str
     input_commitment: str
     output_commitment: str | None = None
     sealed: Mapping[str, Mapping[str, Any] | None] | None = None
@@ -165,6 +168,7 @@ class FinishedInvocation(SkillEntry):
             started_at=datetime.fromisoformat(entry["startedAt"]),
             ended_at=datetime.fromisoformat(entry["endedAt"]),
             elapsed_us=entry["elapsedUs"],
+            key_id=entry["keyId"],
             input_commitment=entry["inputCommitment"],
             output_commitment=entry["outputCommitment"],
             sealed=entry["sealed"],
@@ -187,6 +191,7 @@ class FinishedInvocation(SkillEntry):
             "startedAt": timestamp(self.started_at),
             "endedAt": timestamp(self.ended_at),
             "elapsedUs": self.elapsed_us,
+            "keyId": self.key_id,
             "inputCommitment": self.input_commitment,
             "outputCommitment": self.output_commitment,
             "sealed": self.sealed,

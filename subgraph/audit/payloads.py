@@ -66,6 +66,11 @@ class SubjectKey:
     def __repr__(self) -> str:
         return "SubjectKey()"
 
+    @property
+    def key_id(self) -> str:
+        """Name the key, as entries do: a subject that was erased and calls again has another one."""
+        return hmac.digest(self._key, b"cyberos.payload/1 id", sha256)[:8].hex()
+
     def salt(self, invocation_id: str, part: Part) -> bytes:
         """Return the salt of one commitment: whoever is given it can check that one, and no other."""
         return self._derived("salt", invocation_id, part)

@@ -140,6 +140,7 @@ class RunRecorder:
                 content_hash=admitted.skill.content_hash,
                 invocation_id=str(admitted.identity.invocation_id),
                 executor=admitted.executor.value,
+                key_id=admitted.key.key_id,
                 input_commitment=_committed(admitted, Part.INPUT, admitted.request.input),
                 capabilities=tuple(map(str, admitted.capabilities)),
             )
@@ -167,6 +168,7 @@ class RunRecorder:
             started_at=invocation.started_at,
             ended_at=invocation.ended_at,
             elapsed_us=invocation.elapsed_us,
+            key_id=admitted.key.key_id,
             input_commitment=_committed(admitted, Part.INPUT, admitted.request.input),
             output_commitment=None
             if reply.output is None

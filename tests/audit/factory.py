@@ -24,6 +24,7 @@ def finished(**changes: Any) -> FinishedInvocation:
         "started_at": NOON - timedelta(microseconds=812),
         "ended_at": NOON,
         "elapsed_us": 812,
+        "key_id": "0123456789abcdef",
         "input_commitment": "b" * 64,
         "output_commitment": "c" * 64,
         "capabilities": ("fs.read", "log"),

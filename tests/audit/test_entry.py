@@ -116,6 +116,7 @@ def test_a_finished_invocation_is_written_with_every_field() -> None:
         "startedAt": "2026-11-20T12:00:00.122644Z",
         "endedAt": "2026-11-20T12:00:00.123456Z",
         "elapsedUs": 812,
+        "keyId": "0123456789abcdef",
         "inputCommitment": "b" * 64,
         "outputCommitment": None,
         "sealed": None,
