@@ -35,8 +35,14 @@ log = logging.getLogger(__name__)
 QUEUE_LIMIT = 4096
 """Entries that may wait: a fifth of a second's work at the measured rate, 3 MB of usual entries."""
 
+QUEUE_BYTES = 64 * 1024 * 1024
+"""Bytes that may wait, for entries that are larger than usual: an eighth of a replica of half a gigabyte."""
+
 BATCH_LIMIT = 256
 """Entries of one flush: beyond it throughput gains little and the first caller waits for the last row."""
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bytes of one flush. PostgreSQL holds a batch several times over, and must be done in `FLUSH_SECONDS`."""
 
 WAIT_SECONDS = 5.0
 """Longest wait of a caller, so that an outage is an error and not a hang."""
@@ -100,12 +106,21 @@ class Ledger:
     """
 
     def __init__(
-        self, database: Database, *, queue_limit: int = QUEUE_LIMIT, batch_limit: int = BATCH_LIMIT
+        self,
+        database: Database,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        queue_bytes: int = QUEUE_BYTES,
+        batch_limit: int = BATCH_LIMIT,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._database = database
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._batch_limit = batch_limit
+        self._batch_bytes = batch_bytes
         self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
         self._in_flight: deque[_Batch] = deque()
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
@@ -144,11 +159,12 @@ class Ledger:
     def ensure_writable(self) -> None:
         """Check before a skill runs that its entry could be written; costs nothing.
 
-        Raises `StorageUnavailable` if the connection is gone, `Overloaded` if the queue is full.
+        Raises `StorageUnavailable` if the connection is gone, `Overloaded` if the queue is full: if it has
+        no room for one more entry of any size.
         """
         if self._closing or self._connection is None or self._writer is None or self._writer.done():
             raise StorageUnavailable
-        if len(self._queue) >= self._queue_limit:
+        if len(self._queue) >= self._queue_limit or self._queued_bytes > self._queue_bytes - MAX_ENTRY_BYTES:
             raise Overloaded
 
     async def append(self, entry: Entry | bytes) -> int:
@@ -165,6 +181,7 @@ class Ledger:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(encoded, loop.create_future(), loop.time() + WAIT_SECONDS)
         self._queue.append(waiting)
+        self._queued_bytes += len(encoded)
         self._wake.set()
         if self._expiry is None:
             self._expiry = loop.call_later(EXPIRY_SECONDS, self._expire)
@@ -180,13 +197,28 @@ class Ledger:
             elif self._in_flight:
                 await self._attempt(self._connection, self._in_flight[0])
             elif self._queue:
-                count = min(len(self._queue), self._batch_limit)
-                self._in_flight.append(_Batch([self._queue.popleft() for _ in range(count)]))
+                self._in_flight.append(self._next_batch())
             elif self._closing:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
+
+    def _next_batch(self) -> _Batch:
+        """Take what waits, in its order: one entry, and more of them while they fit."""
+        entries = [self._take()]
+        room = self._batch_bytes - len(entries[0].encoded)
+        while self._queue and len(entries) < self._batch_limit:
+            room -= len(self._queue[0].encoded)
+            if room < 0:
+                break
+            entries.append(self._take())
+        return _Batch(entries)
+
+    def _take(self) -> _Waiting:
+        waiting = self._queue.popleft()
+        self._queued_bytes -= len(waiting.encoded)
+        return waiting
 
     async def _attempt(self, connection: Connection, batch: _Batch) -> None:
         """Store the first batch in flight; it stays there while nobody knows what became of it."""
@@ -259,6 +291,6 @@ class Ledger:
                 if waiting.expires <= now:
                     waiting.fail(unavailable(TimeoutError()))
         while self._queue and self._queue[0].expires <= now:
-            self._queue.popleft().fail(unavailable(TimeoutError()))
+            self._take().fail(unavailable(TimeoutError()))
         if self._queue or self._in_flight:
             self._expiry = loop.call_later(EXPIRY_SECONDS, self._expire)

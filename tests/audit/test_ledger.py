@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from subgraph.audit import Entry, EntryRefused, Ledger, RevokedSkill, ledger
+from subgraph.audit.entry import MAX_ENTRY_BYTES
 from subgraph.errors import Overloaded, StorageUnavailable
 from subgraph.storage import Database, EmbeddedPostgres
 from subgraph.storage.migrations import Connection
@@ -44,6 +45,12 @@ def cut(writer: Ledger) -> str:
     """A statement that ends the ledger's connection."""
     assert writer._connection is not None
     return f"SELECT pg_terminate_backend({writer._connection.get_server_pid()})"
+
+
+def padded(size: int) -> bytes:
+    """An entry of `size` bytes."""
+    note = RevokedSkill(actor="ann", skill="a/b", content_hash="a", note="").encode()
+    return note + b" " * (size - len(note))
 
 
 class Load:
@@ -147,6 +154,27 @@ def test_entries_that_wait_together_share_a_flush(dsn: str, monkeypatch: pytest.
     assert batches == [256, 256, 88]
 
 
+def test_a_flush_is_bounded_by_bytes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[list[int]] = []
+    attempt = Ledger._attempt
+
+    async def noted(self: Ledger, connection: Connection, batch: ledger._Batch) -> None:
+        batches.append([len(waiting.encoded) for waiting in batch.entries])
+        await attempt(self, connection, batch)
+
+    monkeypatch.setattr(Ledger, "_attempt", noted)
+
+    async def scenario() -> None:
+        sizes = (1000, 1000, 1000, 1001, 1000, 5000, 1000)
+        async with Database(settings_for(dsn)) as db, Ledger(db, batch_bytes=3000) as writer:
+            numbers = await asyncio.gather(*(writer.append(padded(size)) for size in sizes))
+        assert numbers == list(range(len(sizes)))
+
+    run(scenario())
+    # Exactly full; one byte too many; larger than a batch may be, so alone.
+    assert batches == [[1000, 1000, 1000], [1001, 1000], [5000], [1000]]
+
+
 @pytest.mark.parametrize(
     "poison",
     [
@@ -216,6 +244,42 @@ def test_a_full_queue_is_overload(dsn: str) -> None:
             writer.ensure_writable()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_queue_without_room_for_the_largest_entry_is_overload(dsn: str, extra: int) -> None:
+    sizes = [MAX_ENTRY_BYTES, 1000 + extra]
+
+    async def scenario() -> None:
+        room = 2 * MAX_ENTRY_BYTES + 1000
+        async with Database(settings_for(dsn)) as db, Ledger(db, queue_bytes=room) as writer:
+            callers = [asyncio.create_task(writer.append(padded(size))) for size in sizes]
+            await asyncio.sleep(0)  # all of them wait, and the writer has not begun
+            if extra:
+                with pytest.raises(Overloaded):
+                    writer.ensure_writable()
+                with pytest.raises(Overloaded):
+                    await writer.append(padded(500))
+            else:
+                writer.ensure_writable()
+            assert await asyncio.gather(*callers) == [0, 1]
+            assert writer._queued_bytes == 0
+            writer.ensure_writable()
+
+    run(scenario())
+
+
+def test_an_entry_that_expires_in_the_queue_makes_room(dsn: str) -> None:
+    async def scenario(_: Database, writer: Ledger) -> None:
+        caller = asyncio.create_task(writer.append(padded(500)))
+        await asyncio.sleep(0)  # it waits, and the writer has not begun
+        writer._queue[0].expires = 0.0
+        writer._expire()
+        assert writer._queued_bytes == 0
+        with pytest.raises(StorageUnavailable):
+            await caller
+
+    with_ledger(dsn, scenario)
 
 
 def test_a_cancelled_caller_does_not_disturb_its_batch(dsn: str) -> None:
