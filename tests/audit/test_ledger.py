@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -17,6 +16,7 @@ from subgraph.errors import Overloaded, StorageUnavailable
 from subgraph.storage import Database, EmbeddedPostgres
 from subgraph.storage.migrations import Connection
 from tests.audit.factory import finished
+from tests.support.ledger import Load, LogCheck
 from tests.support.postgres import EmbeddedSettings, execute, kill_postmaster, run, settings_for, until
 
 T = TypeVar("T")
@@ -51,41 +51,6 @@ def padded(size: int) -> bytes:
     """An entry of `size` bytes."""
     note = RevokedSkill(actor="ann", skill="a/b", content_hash="a", note="").encode()
     return note + b" " * (size - len(note))
-
-
-class Load:
-    """Callers that append until told to stop, and what they were told."""
-
-    def __init__(self, writer: Ledger, callers: int) -> None:
-        self.acknowledged: dict[int, bytes] = {}
-        self.failed: list[bytes] = []
-        self._writer = writer
-        self._stop = False
-        self._callers = [asyncio.create_task(self._call()) for _ in range(callers)]
-
-    async def _call(self) -> None:
-        while not self._stop:
-            encoded = finished().encode()
-            try:
-                seq = await self._writer.append(encoded)
-            except StorageUnavailable:
-                self.failed.append(encoded)
-                await asyncio.sleep(0.01)
-            else:
-                assert seq not in self.acknowledged
-                self.acknowledged[seq] = encoded
-
-    async def stop(self) -> None:
-        self._stop = True
-        await asyncio.gather(*self._callers)
-
-    async def check(self, db: Database) -> None:
-        """Every acknowledged entry is stored where it was said to be, and no entry twice."""
-        rows = await stored(db)
-        assert [seq for seq, _ in rows] == list(range(len(rows)))
-        assert max(Counter(entry for _, entry in rows).values()) == 1
-        assert dict(rows).items() >= self.acknowledged.items()
-        assert set(dict(rows).values()) <= {*self.acknowledged.values(), *self.failed}
 
 
 def test_sequence_numbers_are_dense_under_64_callers(dsn: str) -> None:
@@ -317,8 +282,8 @@ def test_connections_cut_under_load_lose_and_double_nothing(dsn: str) -> None:
             await until(lambda: writer._connection is not None)
             await execute(dsn, cut(writer))
         await load.stop()
-        assert len(load.acknowledged) > 100
-        await load.check(db)
+        assert len(load.told.acknowledged) > 100
+        assert await LogCheck().violations(db, load.told) == []
 
     with_ledger(dsn, scenario)
 
@@ -389,7 +354,7 @@ def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: p
         load = Load(writer, callers=2)
         await asyncio.sleep(0.1)
         await load.stop()
-        assert load.acknowledged
+        assert load.told.acknowledged
 
     with_ledger(dsn, scenario)
 
@@ -402,12 +367,12 @@ def test_a_server_killed_under_load_loses_and_doubles_nothing(root: Path) -> Non
             load = Load(writer, callers=32)
             for _ in range(2):
                 await asyncio.sleep(0.3)
-                before = len(load.acknowledged)
+                before = len(load.told.acknowledged)
                 kill_postmaster(settings.postgres_dir)
                 await until(lambda: writer._connection is None)
-                await until(lambda before=before: len(load.acknowledged) > before + 64, seconds=10)  # type: ignore[misc]
+                await until(lambda before=before: len(load.told.acknowledged) > before + 64, seconds=10)  # type: ignore[misc]
             await load.stop()
-            await load.check(db)
+            assert await LogCheck().violations(db, load.told) == []
 
     run(scenario())
 
