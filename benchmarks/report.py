@@ -17,6 +17,7 @@ _HEADINGS = {
     "median_ms": "median ms",
     "worst_ms": "worst ms",
     "calls_per_second": "calls/s",
+    "entries_per_second": "entries/s",
     "cpu_ms": "CPU ms",
     "bytes": "bytes",
     "cpu_us": "CPU µs/call",

@@ -90,7 +90,7 @@ class LogCheck:
         return found
 
     async def _read(self, db: Database, told: Told) -> list[str]:
-        found = []
+        found: list[str] = []
         connection = await db.connect()
         try:
             async with connection.transaction():
