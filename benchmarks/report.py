@@ -25,6 +25,12 @@ _HEADINGS = {
     "seconds": "wall s",
     "memory_mib": "memory MiB",
     "ratio_p99": "p99 to alone",
+    "outages": "outages",
+    "acknowledged": "acknowledged",
+    "refused": "refused",
+    "away_ms": "away ms",
+    "wait_ms": "wait ms",
+    "writable_ms": "writable ms",
 }
 _EXACT_BELOW = 100  # from here on a digit after the point says nothing
 

@@ -123,6 +123,7 @@ class Ledger:
         self._queued_bytes = 0
         self._in_flight: deque[_Batch] = deque()
         self._connection: Connection | None = None
+        self._failing = False  # the last flush failed, and no other has succeeded since
         self._wake = asyncio.Event()
         self._pause = FIRST_PAUSE_SECONDS
         self._closing = True
@@ -159,10 +160,12 @@ class Ledger:
     def ensure_writable(self) -> None:
         """Check before a skill runs that its entry could be written; costs nothing.
 
-        Raises `StorageUnavailable` if the connection is gone, `Overloaded` if the queue is full: if it has
-        no room for one more entry of any size.
+        Raises `StorageUnavailable` if the connection is gone or the last flush failed, `Overloaded` if the
+        queue is full: if it has no room for one more entry of any size.
         """
         if self._closing or self._connection is None or self._writer is None or self._writer.done():
+            raise StorageUnavailable
+        if self._failing:  # connected, but a disk may be full: the batch in flight finds out
             raise StorageUnavailable
         if len(self._queue) >= self._queue_limit or self._queued_bytes > self._queue_bytes - MAX_ENTRY_BYTES:
             raise Overloaded
@@ -240,9 +243,11 @@ class Ledger:
             batch.store(first)
             self._in_flight.popleft()
             self._pause = FIRST_PAUSE_SECONDS
+            self._recovered()
 
     def _isolate(self, batch: _Batch, error: asyncpg.PostgresError) -> None:
         """Replace a batch that was refused by its halves, or fail the entry that stands alone."""
+        self._recovered()
         self._in_flight.popleft()
         if len(batch.entries) > 1:
             self._in_flight.extendleft(reversed(batch.halves()))
@@ -265,12 +270,20 @@ class Ledger:
         except _CONNECT_FAILURES as error:  # whatever it is, the next attempt may do better
             log.debug("the ledger is not connected yet: %s", error)
         else:
-            log.info("the ledger is connected again")
+            if not self._failing:
+                log.info("the ledger is connected again")
 
     def _lose(self, connection: Connection, error: Exception) -> None:
-        log.warning("the ledger lost its connection: %s", type(error).__name__)
+        if not self._failing:  # once an outage, not at each attempt
+            log.warning("the ledger cannot flush: %s", type(error).__name__)
+        self._failing = True
         self._terminated(connection)
         connection.terminate()
+
+    def _recovered(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("the ledger can flush again")
 
     def _terminated(self, connection: object) -> None:
         if connection is self._connection:

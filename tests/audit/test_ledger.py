@@ -334,6 +334,28 @@ def test_a_first_attempt_that_commits_late_is_not_doubled(dsn: str, monkeypatch:
     with_ledger(dsn, scenario)
 
 
+def test_a_ledger_whose_last_flush_failed_is_not_writable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new connection proves little: a server whose disk is full accepts it."""
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)
+
+    async def scenario(_: Database, writer: Ledger) -> None:
+        blocker = await asyncpg.connect(dsn, timeout=5)
+        block = blocker.transaction()
+        await block.start()
+        await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
+        caller = asyncio.create_task(writer.append(finished()))
+        await until(lambda: writer._connection is None)
+        await until(lambda: writer._connection is not None)
+        with pytest.raises(StorageUnavailable):
+            writer.ensure_writable()
+        await block.rollback()
+        await blocker.close()
+        assert await caller == 0
+        writer.ensure_writable()
+
+    with_ledger(dsn, scenario)
+
+
 def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.6)
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)

@@ -9,6 +9,7 @@ from uuid import UUID
 from subgraph.audit import Ledger
 from subgraph.audit.log_tree import LogTree
 from subgraph.audit.merkle import Frontier, leaf_hash
+from subgraph.audit.tiles import TILE_WIDTH, Tile
 from subgraph.errors import Overloaded, StorageUnavailable
 from subgraph.storage import Database
 from tests.audit.factory import finished
@@ -73,6 +74,7 @@ class LogCheck:
     def __init__(self) -> None:
         self._tree = Frontier()
         self._ids: set[UUID] = set()
+        self._leaves: list[bytes] = []  # of tiles that were not looked at
 
     async def violations(self, db: Database, told: Told) -> list[str]:
         """Name what is wrong: entries lost, doubled or made up, gaps, and a head that is not the tree's."""
@@ -81,12 +83,21 @@ class LogCheck:
         lost = [seq for seq in told.acknowledged if seq >= self._tree.size]
         if lost:
             found.append(f"{len(lost)} acknowledged entries are lost, the first is {min(lost)}")
-        tree = LogTree(db)
+        return found + await self._differences(LogTree(db))
+
+    async def _differences(self, tree: LogTree) -> list[str]:
+        """Compare what PostgreSQL keeps of the tree with what the entries make."""
         head = await tree.head()
         if (head.size, head.frontier.hashes) != (self._tree.size, self._tree.hashes):
-            found.append(f"the head, of {head.size} entries, is not the tree of the {self._tree.size} stored")
-        elif await tree.root(head.size) != head.root:
-            found.append("the stored tiles do not lead to the head")
+            return [f"the head, of {head.size} entries, is not the tree of the {self._tree.size} stored"]
+        found = []
+        if await tree.root(head.size) != head.root:
+            found.append("the roots of the stored tiles do not lead to the head")
+        while len(self._leaves) >= TILE_WIDTH:
+            index = (self._tree.size - len(self._leaves)) // TILE_WIDTH
+            if list(await tree.tile(Tile(0, index, TILE_WIDTH))) != self._leaves[:TILE_WIDTH]:
+                found.append(f"tile {index} does not hold the hashes of its entries")
+            del self._leaves[:TILE_WIDTH]
         return found
 
     async def _read(self, db: Database, told: Told) -> list[str]:
@@ -107,7 +118,8 @@ class LogCheck:
                     if expected != entry_id and (expected is not None or entry_id not in told.unsure):
                         found.append(f"the entry at {seq} is not the one that its caller was told of")
                     self._ids.add(entry_id)
-                    self._tree.append(leaf_hash(entry))
+                    self._leaves.append(leaf_hash(entry))
+                    self._tree.append(self._leaves[-1])
         finally:
             await connection.close()
         return found
