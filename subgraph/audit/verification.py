@@ -103,7 +103,7 @@ class _Extent:
     @property
     def stop(self) -> int:
         """Where there is nothing more to read."""
-        return min(self.size, self.last_seq + 1)
+        return min(self.size, max(self.last_seq + 1, self.first_kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,11 @@ async def _read_extent(database: Database, findings: Findings) -> _Extent:
             FindingCode.HEAD_DIFFERS, "the head has not as many hashes as its size.", 0, max(0, size - 1)
         )
         frontier = None
+    first_kept = max(0, row["first_kept"] or 0)
     return _Extent(
         size=size,
         frontier=None if frontier is None else tuple(frontier),
-        first_kept=max(0, row["first_kept"] or 0),
+        first_kept=first_kept if first_kept <= size else 0,  # the partition of the next entry stays always
         first_seq=row["first_seq"],
         last_seq=last,
     )
