@@ -17,6 +17,7 @@ from benchmarks.sections import (
     scripts,
     skills,
     stopping,
+    verification,
     worker_call,
 )
 
@@ -32,6 +33,7 @@ SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "invoke": invocation.measure,
     "http": http.measure,
     "stopping": stopping.measure,
+    "verification": verification.measure,
     "neighbour": neighbour.measure,
     "peers": peers.measure,
 }

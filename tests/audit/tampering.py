@@ -29,6 +29,8 @@ SIZE = 1300
 KEPT_SIZES = (0, 100, 600, 1000, SIZE)
 """Of checkpoints: within a tile and, the last, beyond the last tile."""
 
+TABLES = ("entry", "tile", "log_head", "batch", "tally_hour", "invocation_hour")
+
 DISARM = """
     DO $$
     DECLARE
@@ -115,10 +117,26 @@ def seeded_log(server: str, size: int = SIZE, sizes: Sequence[int] = KEPT_SIZES)
 
     async def seed(database: Database) -> tuple[KeptCheckpoint, ...]:
         await append(database, entries)
+        await execute(dsn, "CREATE SCHEMA pristine")
+        for table in TABLES:
+            await execute(dsn, f"CREATE TABLE pristine.{table} AS TABLE audit.{table}")
         return await keep(database, sizes)
 
     with empty_database(server) as dsn:
         yield Log(dsn, entries, with_database(dsn, seed))
+
+
+def restore(log: Log) -> None:
+    """Undo what was done to the rows of a seeded log, whatever it was; not what was done to its schema."""
+    run(
+        execute(
+            log.dsn,
+            DISARM,
+            *(f"DELETE FROM audit.{table}" for table in TABLES),  # noqa: S608
+            *(f"INSERT INTO audit.{table} TABLE pristine.{table}" for table in TABLES),
+            REARM,
+        )
+    )
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from tests.audit.tampering import (
     entry,
     keep,
     places,
+    restore,
     rewrite,
     seeded_log,
     tamper,
@@ -43,9 +44,9 @@ def seeded(server: str) -> Iterator[Log]:
 
 
 @pytest.fixture
-def log(server: str, seeded: Log) -> Iterator[Log]:
-    with copied(server, seeded) as copy:
-        yield copy
+def log(seeded: Log) -> Iterator[Log]:
+    yield seeded
+    restore(seeded)
 
 
 def verify(log: Log, kept: Sequence[KeptCheckpoint] | None = None) -> Verification:
@@ -123,13 +124,6 @@ DRILLS: dict[str, tuple[str, list[tuple[Code, int | None, int | None]]]] = {
         "UPDATE audit.entry SET entry = entry || convert_to(repeat(' ', 1000000), 'UTF8') WHERE seq = 700",
         [(Code.ENTRY_CHANGED, 700, 700)],
     ),
-    "an entry without bytes": (
-        """
-        ALTER TABLE audit.entry ALTER entry DROP NOT NULL;
-        UPDATE audit.entry SET entry = NULL WHERE seq = 700
-        """,
-        [(Code.ENTRY_MISSING, 700, 700)],
-    ),
     "an entry deleted": ("DELETE FROM audit.entry WHERE seq = 700", [(Code.ENTRY_MISSING, 700, 700)]),
     "an entry deleted that no tile has yet": (
         "DELETE FROM audit.entry WHERE seq = 1290",
@@ -173,13 +167,6 @@ DRILLS: dict[str, tuple[str, list[tuple[Code, int | None, int | None]]]] = {
         "UPDATE audit.tile SET root = sha256('') WHERE index = 2",
         [(Code.TILE_CHANGED, 512, 767)],
     ),
-    "a tile without hashes": (
-        """
-        ALTER TABLE audit.tile DROP CONSTRAINT tile_hashes_check;
-        UPDATE audit.tile SET hashes = '' WHERE index = 2
-        """,
-        [(Code.TILE_CHANGED, 512, 767)],
-    ),
     "a tile removed": ("DELETE FROM audit.tile WHERE index = 2", [(Code.TILE_MISSING, 512, 767)]),
     "tiles added": (
         """
@@ -217,12 +204,37 @@ DRILLS: dict[str, tuple[str, list[tuple[Code, int | None, int | None]]]] = {
     ),
 }
 
+WITH_THE_SCHEMA: dict[str, tuple[str, list[tuple[Code, int | None, int | None]]]] = {
+    "an entry without bytes": (
+        """
+        ALTER TABLE audit.entry ALTER entry DROP NOT NULL;
+        UPDATE audit.entry SET entry = NULL WHERE seq = 700
+        """,
+        [(Code.ENTRY_MISSING, 700, 700)],
+    ),
+    "a tile without hashes": (
+        """
+        ALTER TABLE audit.tile DROP CONSTRAINT tile_hashes_check;
+        UPDATE audit.tile SET hashes = '' WHERE index = 2
+        """,
+        [(Code.TILE_CHANGED, 512, 767)],
+    ),
+}
+
 
 @pytest.mark.parametrize("drill", DRILLS)
 def test_tampering_is_found_where_it_was_done(log: Log, drill: str) -> None:
     statements, expected = DRILLS[drill]
     tamper(log, statements)
     assert places(verify(log).findings) == expected
+
+
+@pytest.mark.parametrize("drill", WITH_THE_SCHEMA)
+def test_tampering_with_rows_that_the_schema_forbids_is_found(server: str, seeded: Log, drill: str) -> None:
+    statements, expected = WITH_THE_SCHEMA[drill]
+    with copied(server, seeded) as log:
+        tamper(log, statements)
+        assert places(verify(log).findings) == expected
 
 
 def test_an_entry_inserted_in_the_middle_moves_all_after_it(log: Log) -> None:
@@ -394,18 +406,23 @@ def test_faults_below_tiles_of_the_second_level_are_told_apart(dsn: str) -> None
         ]
 
 
-def test_a_log_without_end_is_not_searched_for_ever(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_end_is_not_searched_for_ever(
+    server: str, seeded: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verification, "MAX_EMPTY_RANGES", 3)
     far = (1 << 60) + 5
-    tamper(
-        log,
-        f"CREATE TABLE audit.far PARTITION OF audit.entry FOR VALUES FROM ({far - 5}) TO ({far + 5})",
-        f"UPDATE audit.entry SET seq = {far} WHERE seq = 1299",  # noqa: S608
-        f"UPDATE audit.log_head SET size = {far + 1}",  # noqa: S608
-    )
-    found = verify(log)
-    assert Code.ENTRY_MISSING in {finding.code for finding in found.findings}
-    assert found.findings[-1].last_seq == far
+    with copied(server, seeded) as log:
+        tamper(
+            log,
+            f"CREATE TABLE audit.far PARTITION OF audit.entry FOR VALUES FROM ({far - 5}) TO ({far + 5})",
+            f"UPDATE audit.entry SET seq = {far} WHERE seq = 1299",  # noqa: S608
+            f"UPDATE audit.log_head SET size = {far + 1}",  # noqa: S608
+        )
+        found = verify(log).findings
+    missing = [finding for finding in found if finding.code is Code.ENTRY_MISSING]
+    assert missing[0].first_seq == 1299
+    assert "not looked for" in missing[-1].message
+    assert missing[-1].last_seq == far
 
 
 def test_any_edit_of_any_entries_is_found(log: Log) -> None:
