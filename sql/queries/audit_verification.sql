@@ -105,9 +105,10 @@ ORDER BY 2, 1
 -- Each trigger of the log's tables; `limited` if it is not for every change of its sort.
 SELECT
     relname AS table_name, tgname AS name, tgenabled::text AS enabled, tgtype::integer AS type,
-    tgfoid::regproc::text AS function, tgqual IS NOT NULL OR tgattr::text <> '' AS limited
+    pronamespace::regnamespace || '.' || proname AS function, tgqual IS NOT NULL OR tgattr::text <> '' AS limited
 FROM pg_catalog.pg_trigger
 JOIN pg_catalog.pg_class AS relation ON relation.oid = tgrelid
+JOIN pg_catalog.pg_proc AS proc ON proc.oid = tgfoid
 WHERE relnamespace = 'audit'::regnamespace AND NOT tgisinternal
 ORDER BY 1, 2
 

@@ -262,6 +262,12 @@ def test_a_tile_and_an_entry_changed_between_the_same_checkpoints_are_told_apart
     assert places(verify(log).findings) == [(Code.ENTRY_CHANGED, 700, 700), (Code.TILE_CHANGED, 773, 773)]
 
 
+def test_a_checkpoint_within_a_tile_decides_for_what_stands_before_it(log: Log) -> None:
+    """An entry edited before size 600, and after it the same tile forged so that its root fits."""
+    tamper(log, edited("520"), CHANGE_HASH.format(2, 100), CHANGE_ROOTS)
+    assert places(verify(log).findings) == [(Code.ENTRY_CHANGED, 520, 520), (Code.TILE_CHANGED, 612, 612)]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
