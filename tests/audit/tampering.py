@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-import asyncpg
-
 from subgraph.audit import RevokedSkill
 from subgraph.audit.findings import Finding, FindingCode
 from subgraph.audit.log_tree import LogTree
@@ -128,14 +126,10 @@ def seeded_log(server: str, size: int = SIZE, sizes: Sequence[int] = KEPT_SIZES)
 
 def restore(log: Log) -> None:
     """Undo what was done to the rows of a seeded log, whatever it was; not what was done to its schema."""
-    run(
-        execute(
-            log.dsn,
-            DISARM,
-            *(f"DELETE FROM audit.{table}" for table in TABLES),  # noqa: S608
-            *(f"INSERT INTO audit.{table} TABLE pristine.{table}" for table in TABLES),
-            REARM,
-        )
+    tamper(
+        log,
+        *(f"DELETE FROM audit.{table}" for table in TABLES),  # noqa: S608
+        *(f"INSERT INTO audit.{table} TABLE pristine.{table}" for table in TABLES),
     )
 
 
@@ -152,7 +146,7 @@ def copied(server: str, log: Log) -> Iterator[Log]:
 
 def tamper(log: Log, *statements: str) -> None:
     """Do something to the database with all rights to it, and leave its protection as it was."""
-    run(execute(log.dsn, DISARM, *statements, REARM))
+    run(execute(log.dsn, ";".join((DISARM, *statements, REARM))))  # in one transaction
 
 
 def edited(seq: str) -> str:
@@ -162,24 +156,9 @@ def edited(seq: str) -> str:
 
 def rewrite(log: Log, entries: Sequence[bytes]) -> None:
     """Make another log in place of this one: entries, tiles, head and counts by the log's functions."""
-
-    async def rewritten() -> None:
-        await execute(
-            log.dsn,
-            DISARM,
-            "DELETE FROM audit.entry; DELETE FROM audit.tile; DELETE FROM audit.batch",
-            "DELETE FROM audit.tally_hour; DELETE FROM audit.invocation_hour",
-            "UPDATE audit.log_head SET size = 0, frontier = '{}'",
-            REARM,
-        )
-        connection = await asyncpg.connect(log.dsn)
-        for start in range(0, len(entries), 256):
-            await connection.execute(
-                "SELECT audit.append(gen_random_uuid(), $1)", list(entries[start : start + 256])
-            )
-        await connection.close()
-
-    run(rewritten())
+    emptied = (f"DELETE FROM audit.{table}" for table in TABLES if table != "log_head")  # noqa: S608
+    tamper(log, *emptied, "UPDATE audit.log_head SET size = 0, frontier = '{}'")
+    with_database(log.dsn, lambda database: append(database, entries))
 
 
 def places(findings: Sequence[Finding]) -> list[tuple[FindingCode, int | None, int | None]]:
