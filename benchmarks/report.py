@@ -18,6 +18,7 @@ _HEADINGS = {
     "worst_ms": "worst ms",
     "calls_per_second": "calls/s",
     "entries_per_second": "entries/s",
+    "held_ms": "held ms",
     "cpu_ms": "CPU ms",
     "bytes": "bytes",
     "cpu_us": "CPU µs/call",

@@ -268,7 +268,10 @@ BEGIN
         INSERT INTO audit.tally_hour AS t (hour, kind, level, executor, bucket, entries)
         SELECT
             date_trunc('hour', at, 'UTC'), kind, level, coalesce(executor, ''),
-            coalesce(floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision)), -1),
+            -- `greatest` passes over NULL, so it must not see one.
+            CASE WHEN "elapsedUs" IS NULL THEN -1
+                ELSE floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision))
+            END,
             count(*)
         FROM item
         GROUP BY 1, 2, 3, 4, 5

@@ -18,6 +18,7 @@ from benchmarks.sections import (
     scripts,
     skills,
     stopping,
+    verification,
     worker_call,
 )
 
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "invoke": invocation.measure,
     "http": http.measure,
     "stopping": stopping.measure,
+    "verification": verification.measure,
     "neighbour": neighbour.measure,
     "peers": peers.measure,
 }

@@ -14,7 +14,7 @@ from subgraph.errors import StorageUnavailable
 from subgraph.settings import Settings
 from subgraph.storage.embedded import EmbeddedPostgres
 from subgraph.storage.failures import UNAVAILABLE, is_outage, unavailable
-from subgraph.storage.migrations import Connection, migrate, read_migrations
+from subgraph.storage.migrations import Connection, Migration, migrate, read_migrations
 from subgraph.storage.queries import Query, load_queries
 
 log = logging.getLogger(__name__)
@@ -193,6 +193,10 @@ class Database:
         with self.guard():
             async with asyncio.timeout(timeout), self._session() as session:
                 await session._connection.fetchval("SELECT 1")  # noqa: SLF001 -- a class of this module
+
+    def migrations(self) -> tuple[Migration, ...]:
+        """The files that the schema was made by: `start` has compared them with what was applied."""
+        return read_migrations(self._settings.sql_dir)
 
     def sql(self, name: str) -> str:
         """Text of a named query. Raises `KeyError` for a name that no file defines."""
