@@ -36,7 +36,7 @@ QUEUE_LIMIT = 4096
 """Entries that may wait: a fifth of a second's work at the measured rate, 3 MB of usual entries."""
 
 QUEUE_BYTES = 64 * 1024 * 1024
-"""Bytes that may wait, for entries larger than usual: 3 s of work on a busy machine, so within `WAIT_SECONDS`."""
+"""Bytes that may wait, for larger entries: 3 s of work on a busy machine, so within `WAIT_SECONDS`."""
 
 BATCH_LIMIT = 256
 """Entries of one flush: beyond it throughput gains little and the first caller waits for the last row."""
