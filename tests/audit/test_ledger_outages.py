@@ -85,17 +85,17 @@ def tampered(table: str, change: str) -> list[str]:
 
 CHANGES = {
     "entry 7 is missing: 8 follows": tampered(FIRST, "DELETE FROM {table} WHERE seq = 7"),
-    "10 acknowledged entries are lost, the first is 290": tampered(
+    "10 entries were acknowledged and are lost, the first at 290": tampered(
         FIRST, "DELETE FROM {table} WHERE seq >= 290"
     ),
     "the head, of 300 entries, is not the tree of the 300 stored": tampered(
         FIRST, "UPDATE {table} SET entry = '' WHERE seq = 7"
     ),
-    "the entry at 7 is stored twice": tampered(
+    "1 entries are stored twice, the first at 7": tampered(
         FIRST,
         "UPDATE {table} SET entry_id = (SELECT entry_id FROM {table} WHERE seq = 6) WHERE seq = 7",
     ),
-    "the entry at 7 is not the one that its caller was told of": tampered(
+    "1 entries are not those that their callers were told of, the first at 7": tampered(
         FIRST, "UPDATE {table} SET entry_id = gen_random_uuid() WHERE seq = 7"
     ),
     "tile 0 does not hold the hashes of its entries": tampered(
@@ -126,8 +126,8 @@ def test_the_check_names_a_number_that_was_given_twice_and_an_entry_of_nobody(ds
             await writer.append(finished())
             told.stored(7, told.acknowledged[7])
             assert await LogCheck().violations(db, told) == [
-                "number 7 was given to two callers",
-                "the entry at 300 is not the one that its caller was told of",
+                "1 entries have the number of another, the first at 7",
+                "1 entries are not those that their callers were told of, the first at 300",
             ]
 
     run(scenario())

@@ -78,11 +78,10 @@ class LogCheck:
 
     async def violations(self, db: Database, told: Told) -> list[str]:
         """Name what is wrong: entries lost, doubled or made up, gaps, and a head that is not the tree's."""
-        found = [f"number {seq} was given to two callers" for seq in told.twice]
+        found = _counted(told.twice, "have the number of another")
         found += await self._read(db, told)
-        lost = [seq for seq in told.acknowledged if seq >= self._tree.size]
-        if lost:
-            found.append(f"{len(lost)} acknowledged entries are lost, the first is {min(lost)}")
+        lost = sorted(seq for seq in told.acknowledged if seq >= self._tree.size)
+        found += _counted(lost, "were acknowledged and are lost")
         return found + await self._differences(LogTree(db))
 
     async def _differences(self, tree: LogTree) -> list[str]:
@@ -101,7 +100,9 @@ class LogCheck:
         return found
 
     async def _read(self, db: Database, told: Told) -> list[str]:
-        found: list[str] = []
+        twice: list[int] = []
+        unknown: list[int] = []
+        gap: list[str] = []
         connection = await db.connect()
         try:
             async with connection.transaction():
@@ -111,15 +112,24 @@ class LogCheck:
                     prefetch=1000,
                 ):
                     if seq != self._tree.size:
-                        return [*found, f"entry {self._tree.size} is missing: {seq} follows"]
+                        gap = [f"entry {self._tree.size} is missing: {seq} follows"]
+                        break
                     if entry_id in self._ids:
-                        found.append(f"the entry at {seq} is stored twice")
+                        twice.append(seq)
                     expected = told.acknowledged.get(seq)
                     if expected != entry_id and (expected is not None or entry_id not in told.unsure):
-                        found.append(f"the entry at {seq} is not the one that its caller was told of")
+                        unknown.append(seq)
                     self._ids.add(entry_id)
                     self._leaves.append(leaf_hash(entry))
                     self._tree.append(self._leaves[-1])
         finally:
             await connection.close()
-        return found
+        return [
+            *gap,
+            *_counted(twice, "are stored twice"),
+            *_counted(unknown, "are not those that their callers were told of"),
+        ]
+
+
+def _counted(numbers: list[int], what: str) -> list[str]:
+    return [f"{len(numbers)} entries {what}, the first at {numbers[0]}"] if numbers else []
