@@ -123,8 +123,8 @@ class FinishedInvocation(SkillEntry):
     """A skill ran to an end, of whatever kind. Level `warn` unless `exit_code` is 0.
 
     `elapsed_us` in microseconds, `memory_bytes` in bytes. Commitments are those of `SubjectKey`, that of the
-    output None if there was none; `key_id` names the key that they are under. `sealed` holds what `SubjectKey.seal` made of each part, None for one that
-    was too long; it is None where nothing is encrypted.
+    output None if there was none; `key_id` names the key that they are under. `sealed` holds what
+    `SubjectKey.seal` made of each part, None for one that was too long; it is None where nothing is encrypted.
     """
 
     kind: ClassVar[str] = "invocation.finished"
