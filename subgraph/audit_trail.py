@@ -143,8 +143,8 @@ class AuditTrail:
     async def drop(self, principal: Principal, before: int) -> tuple[int, int]:
         """Drop entries before a number, in whole partitions, and record that (`skill:grant`).
 
-        Returns the first entry that was left until now, and the first that is left. Hashes stay, and with them
-        the proofs of later entries. All entries have a signed checkpoint before any is dropped.
+        Returns the first entry that was left until now, and the first that is left. Hashes stay, and with
+        them the proofs of later entries. All entries have a signed checkpoint before any is dropped.
         """
         principal.require(Scope.GRANT)
         await self._checkpoints.publish()

@@ -108,11 +108,13 @@ class DirectoryStore:
             with FileLock(self._directory / ".lock") as lock:
                 if not lock.exclusive(LOCK_SECONDS):
                     raise StorageUnavailable(f"Another process holds the checkpoints of {self.name}.")
-                now = datetime.now(UTC)
+                newest, now = self._newest(), datetime.now(UTC)
                 line = orjson.dumps({"size": size, "at": now, "note": note}) + b"\n"
                 _append(self._directory / f"{now.date().isoformat()}.jsonl", line)
-                if _size_of(self._newest()) < size:
+                if newest is None or _size_of(newest) < size:
                     _replace(self._directory / NEWEST, note.encode())
+                elif not (self._directory / NEWEST).exists():
+                    _replace(self._directory / NEWEST, newest.encode())
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -166,9 +168,11 @@ class BucketStore:
         with self._guard():
             async with asyncio.timeout(BUCKET_SECONDS):
                 try:
-                    found = await self._store.get_async(path, options={"range": (0, MAX_NOTE_FILE_BYTES)})
+                    found = await self._store.get_async(path)
                 except FileNotFoundError:
                     return None
+                if found.meta["size"] > MAX_NOTE_FILE_BYTES:
+                    return ""  # which is no note either
                 return bytes(await found.bytes_async()).decode("utf-8", "replace")
 
     async def _write(self, path: str, note: str) -> None:
@@ -194,7 +198,7 @@ def _s3_store(address: str, endpoint: str | None) -> S3Store:
         from obstore.store import S3Store
     except ImportError as error:
         raise ValueError(
-            "CYBEROS_CHECKPOINT_BUCKET needs the extra `s3`: pip install 'cyberos-skill[s3]'"
+            "CYBEROS_CHECKPOINT_BUCKET needs the extra `s3`: pip install 'cyberos-subgraph[s3]'"
         ) from error
     bucket, _, prefix = address.removeprefix("s3://").partition("/")  # as the settings have checked
     return S3Store(

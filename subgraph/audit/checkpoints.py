@@ -128,8 +128,9 @@ class Checkpoints:
         """Sign what the log is now, keep it, and return the note; that of before if nothing has come.
 
         1. The key is the one that is there now; it may have been rotated.
-        2. The newest note that is kept is by a key of this log; another replica may have written it.
-        3. The log has grown out of that one, and of the last one that was seen here, by proofs.
+        2. The log has grown out of the last checkpoint that was seen here, by a proof.
+        3. The newest note that is kept is by a key of this log, and the log has grown out of that one as
+           well: another replica may have written it.
         4. The new one is signed, and kept. The first store must have it; if it has lost what was signed
            before, it gets that again.
 
@@ -144,9 +145,9 @@ class Checkpoints:
                 await asyncio.to_thread(self._learn_keys)  # 1
                 there = [await self._newest_of(number) for number in range(len(stores))]
                 head = await self._tree.head()
-                for store, note in zip(stores, there, strict=True):  # 2, 3
+                await self._check_growth(head)  # 2
+                for store, note in zip(stores, there, strict=True):  # 3
                     await self._take_over(store.name, note, head)
-                await self._check_growth(head)
                 if self._last is None and suspicious and head.size:
                     _tell_beginning(head.size)
                 if self._last is None or head.size > self._last[0].size:  # 4
@@ -278,7 +279,9 @@ class Checkpoints:
         async with self._lock:
             self._ensure_sound()
             try:
-                await self._take_over(place, note, await self._tree.head())
+                head = await self._tree.head()
+                await self._check_growth(head)
+                await self._take_over(place, note, head)
             except LogDamaged as error:
                 self._convict(error)
                 logger.critical("%s No more checkpoints are signed, and no skill runs.", error.message)
