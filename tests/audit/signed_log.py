@@ -24,6 +24,17 @@ UNLOCKED = tuple(
 """What the owner of the database does before he changes the log."""
 
 
+def narrow_partitions(entries: int) -> tuple[str, ...]:
+    """Statements that give an empty log partitions of fewer entries."""
+    width = "CREATE OR REPLACE FUNCTION audit.partition_entries() RETURNS bigint LANGUAGE sql IMMUTABLE AS "
+    drop = (
+        "DO $$ DECLARE part text; BEGIN"
+        " FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent = 'audit.entry'::regclass LOOP EXECUTE 'DROP TABLE ' || part; END LOOP; END $$"
+    )
+    return f"{width}'SELECT {entries}::bigint'", drop, "SELECT audit.make_partitions(8)"
+
+
 class SignedLog:
     """A log, and the parts that sign it."""
 

@@ -23,7 +23,7 @@ from subgraph.audit.signing_key import rotate_signing_key
 from subgraph.errors import InputInvalid, StorageUnavailable
 from subgraph.storage.filelock import FileLock
 from tests.audit.factory import finished
-from tests.audit.signed_log import SignedLog, damage_of, sizes, with_signed_log
+from tests.audit.signed_log import SignedLog, damage_of, narrow_partitions, sizes, with_signed_log
 from tests.support.postgres import execute, run, until
 
 ROOT_OF_ANOTHER = "UPDATE audit.log_head SET frontier = ARRAY[sha256('another')]"
@@ -661,14 +661,7 @@ def test_another_name_and_a_new_key_begin_a_log_anew(dsn: str, tmp_path: Path, s
 
 def test_proofs_hold_when_old_entries_are_dropped(dsn: str, tmp_path: Path, slow: None) -> None:
     async def scenario(log: SignedLog) -> None:
-        await execute(
-            dsn,
-            "CREATE OR REPLACE FUNCTION audit.partition_entries() RETURNS bigint LANGUAGE sql IMMUTABLE"
-            " AS 'SELECT 512::bigint'",
-            "DO $$ DECLARE part text; BEGIN FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits"
-            " WHERE inhparent = 'audit.entry'::regclass LOOP EXECUTE 'DROP TABLE ' || part; END LOOP; END $$",
-            "SELECT audit.make_partitions(8)",
-        )
+        await execute(dsn, *narrow_partitions(512))
         async with log.checkpoints() as signing:
             await log.grow(300)
             older = await signing.publish()
