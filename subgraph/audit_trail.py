@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from subgraph.audit import FinishedInvocation, SubjectKeys, find_invocations
 from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.evidence import Evidence
+from subgraph.audit.log_changes import DroppedEntries, RotatedKey
 from subgraph.audit.log_tree import LogDamaged, LogTree
-from subgraph.audit.notes import Checkpoint
+from subgraph.audit.notes import Checkpoint, Verifier
 from subgraph.audit.payloads import Part, SubjectKey, commitment
 from subgraph.audit.tiles import Tile
 from subgraph.errors import InputInvalid
@@ -123,9 +124,43 @@ class AuditTrail:
         What the log holds of its inputs and outputs can then neither be read nor compared. Proofs hold.
         """
         principal.require(Scope.GRANT)
-        if not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS or "\0" in subject:
+        if not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS or not _storable(subject):
             raise InputInvalid(f"a subject has 1 to {MAX_SUBJECT_CHARACTERS} characters")
         return await self._subjects.erase(subject, principal.actor)
+
+    async def rotate_key(self, principal: Principal) -> tuple[Verifier, Verifier]:
+        """Sign checkpoints by a new key, and record that; return the old and the new one (`skill:grant`).
+
+        The old private key is destroyed. Its public one is kept, and verifies what it has signed.
+        """
+        principal.require(Scope.GRANT)
+        retired, current = await self._checkpoints.rotate_key()
+        entry = RotatedKey(actor=principal.actor, retired=retired.vkey, current=current.vkey)
+        await self._database.fetchval("audit_append", uuid4(), [entry.encode()])
+        await self._checkpoints.publish()
+        return retired, current
+
+    async def drop(self, principal: Principal, before: int) -> tuple[int, int]:
+        """Drop entries before a number, in whole partitions, and record that (`skill:grant`).
+
+        Returns the first entry that was left until now, and the first that is left. Hashes stay, and with
+        them the proofs of later entries. All entries have a signed checkpoint before any is dropped.
+        """
+        principal.require(Scope.GRANT)
+        await self._checkpoints.publish()
+        checkpoint, _ = await self._checkpoints.newest()
+        if not 0 <= before <= checkpoint.size:
+            raise InputInvalid(f"there is no entry {before}: the log has {checkpoint.size}")
+        async with self._database.owner() as connection, connection.transaction():
+            # In the order in which whoever appends takes these locks.
+            await connection.fetchval(self._database.sql("audit_head_lock"))
+            had = await connection.fetchval(self._database.sql("audit_drop"), 0)
+            left = await connection.fetchval(self._database.sql("audit_drop"), before)
+            if left != had:
+                entry = DroppedEntries(actor=principal.actor, first=left)
+                await connection.fetchval(self._database.sql("audit_append"), uuid4(), [entry.encode()])
+        await self._checkpoints.publish()
+        return had, left
 
 
 def _payload(entry: FinishedInvocation, part: Part, digest: str, key: SubjectKey | None) -> Payload:
@@ -135,8 +170,16 @@ def _payload(entry: FinishedInvocation, part: Part, digest: str, key: SubjectKey
         return Payload(part, digest, None, None, too_long=kept and sealed is None)
     try:
         data = None if sealed is None else key.open(entry.invocation_id, part, sealed)
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise LogDamaged(
             "What was sealed of an invocation cannot be opened by the key that it names."
         ) from error
     return Payload(part, digest, key.salt(entry.invocation_id, part), data, too_long=kept and sealed is None)
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL's text can hold it."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False

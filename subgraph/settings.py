@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIB = 1024 * 1024
 
 _PREFIX = "CYBEROS_"
+
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?", re.ASCII)
 
 
 def refuse_unknown_settings(environment: Mapping[str, str]) -> None:
@@ -190,6 +193,22 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(Path(part).expanduser().absolute() for part in value.split(os.pathsep) if part)
         return value
+
+    @field_validator("checkpoint_bucket", mode="after")
+    @classmethod
+    def _is_bucket(cls, address: str | None) -> str | None:
+        if address is not None and _BUCKET.fullmatch(address) is None:
+            raise ValueError("it is written as s3://bucket or s3://bucket/prefix")
+        return address
+
+    @model_validator(mode="after")
+    def _have_a_bucket_for_the_endpoint(self) -> Self:
+        endpoint = self.checkpoint_endpoint
+        if endpoint is not None and not endpoint.startswith(("https://", "http://")):
+            raise ValueError("CYBEROS_CHECKPOINT_ENDPOINT is written as https://host or http://host:port")
+        if endpoint is not None and self.checkpoint_bucket is None:
+            raise ValueError("CYBEROS_CHECKPOINT_ENDPOINT is for a bucket: set CYBEROS_CHECKPOINT_BUCKET too")
+        return self
 
     @model_validator(mode="after")
     def _listen_safely(self) -> Self:

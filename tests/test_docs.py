@@ -15,6 +15,7 @@ import yaml
 from typer.core import TyperGroup
 
 from subgraph import __version__, errors
+from subgraph.audit import Entry, log_changes
 from subgraph.authoring import Language, scaffold
 from subgraph.capabilities import TrustTier
 from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
@@ -96,6 +97,29 @@ def test_every_command_and_option_is_documented() -> None:
                     assert option in rows[name], f"{name} {option}"
         if any("--json" in parameter.opts for parameter in command.params):
             assert f"`{name}`" in text.partition("write JSON")[0].rpartition("\n\n")[2]
+
+
+def test_every_command_of_the_audit_log_is_documented() -> None:
+    rows = dict(re.findall(r"^\| `audit ([\w-]+)([^|`]*)` \|", page("docs/audit.md"), re.MULTILINE))
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    audit = group.commands["audit"]
+    assert isinstance(audit, TyperGroup)
+    assert set(rows) == set(audit.commands)
+    for name, command in audit.commands.items():
+        assert f"`{name}`" in page("docs/cli.md")
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert option in rows[name], f"audit {name} {option}"
+
+
+def test_every_kind_of_entry_is_documented() -> None:
+    def kinds(of: type[Entry]) -> set[str]:
+        return {of.kind for of in [of] if hasattr(of, "kind")}.union(*map(kinds, of.__subclasses__()))
+
+    assert {log_changes.RotatedKey.kind, log_changes.DroppedEntries.kind} < kinds(Entry)
+    assert first_column(page("docs/audit.md"), r"[a-z]+\.[a-z]+") == kinds(Entry)
 
 
 def test_every_capability_is_documented() -> None:

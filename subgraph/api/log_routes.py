@@ -5,18 +5,25 @@ They are open to everybody. What they tell is how many entries there are, and ha
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from subgraph.errors import SubgraphError
+from subgraph.errors import Overloaded, SubgraphError
 from subgraph.service import Service
+
+TILES_WAITING = 32
+"""Requests for tiles that may wait: one is read at a time, since whoever reaches the service may ask, and the
+few connections to the database are for calls."""
 
 _NEVER_CHANGES = "public, max-age=604800, immutable"
 
 
 def log_routes(service: Service) -> list[BaseRoute]:
     """Return the routes below /audit."""
+    reading, waiting = asyncio.Lock(), 0
 
     async def checkpoint(_: Request) -> Response:
         try:
@@ -29,11 +36,18 @@ def log_routes(service: Service) -> list[BaseRoute]:
         return PlainTextResponse(f"{service.audit_trail.vkey}\n")
 
     async def tile(request: Request) -> Response:
+        nonlocal waiting
         path = f"tile/{request.path_params['path']}"
+        if waiting >= TILES_WAITING:
+            return _refused(Overloaded())
+        waiting += 1
         try:
-            hashes = await service.audit_trail.tile(path)
+            async with reading:
+                hashes = await service.audit_trail.tile(path)
         except SubgraphError as error:
             return _refused(error)
+        finally:
+            waiting -= 1
         if hashes is None:
             return PlainTextResponse("the log has no such tile\n", 404)
         return Response(

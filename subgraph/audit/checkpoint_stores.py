@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,8 +29,13 @@ MAX_NOTE_FILE_BYTES = 128 * 1024
 LOCK_SECONDS = 2.0
 """How long one process waits for another that writes a checkpoint, which takes two flushes of a disk."""
 
-BUCKET_SECONDS = 10.0
-"""For one request to a bucket."""
+BUCKET_SECONDS = 5.0
+"""For one request to a bucket, with all that it takes: a name, a connection, credentials of the machine."""
+
+CONNECT_SECONDS = 2.0
+"""Of these for a connection, which a host that is gone does not answer."""
+
+_MAX_SIZE_DIGITS = 19
 
 
 class CheckpointStore(Protocol):
@@ -51,6 +59,8 @@ class DirectoryStore:
     """A directory: the newest note in `checkpoint`, and all of a day in `<date>.jsonl`.
 
     Each line there is a JSON object of `size`, `at` and `note`. Several processes may share the directory.
+    Whoever can delete all of it can have the log signed anew: that convicts nobody but by what was kept in a
+    bucket or by a witness.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -80,9 +90,17 @@ class DirectoryStore:
             with (self._directory / NEWEST).open("rb") as file:
                 return file.read(MAX_NOTE_FILE_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
-            return None
+            return self._last_of_days()
         except OSError as error:
             raise self._unavailable(error) from error
+
+    def _last_of_days(self) -> str | None:
+        """The last note of the last day, for a directory whose `checkpoint` is missing."""
+        for path in sorted(self._directory.glob("*.jsonl"), reverse=True):
+            notes = _notes_of(path)
+            if notes:
+                return max(notes, key=_size_of)
+        return None
 
     def _keep(self, size: int, note: str) -> None:
         try:
@@ -90,11 +108,13 @@ class DirectoryStore:
             with FileLock(self._directory / ".lock") as lock:
                 if not lock.exclusive(LOCK_SECONDS):
                     raise StorageUnavailable(f"Another process holds the checkpoints of {self.name}.")
-                now = datetime.now(UTC)
+                newest, now = self._newest(), datetime.now(UTC)
                 line = orjson.dumps({"size": size, "at": now, "note": note}) + b"\n"
                 _append(self._directory / f"{now.date().isoformat()}.jsonl", line)
-                if _size_of(self._newest()) < size:
+                if newest is None or _size_of(newest) < size:
                     _replace(self._directory / NEWEST, note.encode())
+                elif not (self._directory / NEWEST).exists():
+                    _replace(self._directory / NEWEST, newest.encode())
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -103,10 +123,11 @@ class DirectoryStore:
 
 
 class BucketStore:
-    """A bucket that speaks S3: the newest note in `checkpoint`, each one in `checkpoints/<size>`.
+    """A bucket that speaks S3: the newest note in `checkpoint`, each one below `checkpoints/`.
 
-    Credentials and region come from the environment, as every client of S3 takes them (`AWS_ACCESS_KEY_ID`,
-    `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or the role of the machine).
+    Those there are named by the log's size and by what they hold, so that no other note takes the place of
+    one. Credentials and region come from the environment, as every client of S3 takes them
+    (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or the role of the machine).
     """
 
     def __init__(self, address: str, endpoint: str | None = None) -> None:
@@ -120,52 +141,56 @@ class BucketStore:
 
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
-        try:
-            return await self._read(NEWEST)
-        except FileNotFoundError:
-            return None
+        return await self._read(NEWEST)
 
     async def keep(self, size: int, note: str) -> None:
         """Keep a note. Of several services that share the bucket, the last one has the newest."""
-        await self._write(f"checkpoints/{size:020}", note)
+        digest = sha256(note.encode()).hexdigest()[:16]
+        await self._write(f"checkpoints/{size:020}-{digest}", note)
         if _size_of(await self.newest()) < size:
             await self._write(NEWEST, note)
 
     async def notes(self) -> AsyncIterator[str]:
         """Go through all notes, the smallest log first."""
-        from obstore.exceptions import BaseError
+        pages = aiter(self._store.list("checkpoints/"))
+        while True:
+            with self._guard():
+                async with asyncio.timeout(BUCKET_SECONDS):
+                    page = await anext(pages, None)
+            if page is None:
+                return
+            for each in page:
+                note = await self._read(each["path"])
+                if note is not None:
+                    yield note
 
-        try:
-            async for page in self._store.list("checkpoints/"):
-                for each in page:
-                    yield await self._read(each["path"])
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-
-    async def _read(self, path: str) -> str:
-        from obstore.exceptions import BaseError
-
-        try:
+    async def _read(self, path: str) -> str | None:
+        with self._guard():
             async with asyncio.timeout(BUCKET_SECONDS):
-                found = await self._store.get_async(path)
+                try:
+                    found = await self._store.get_async(path)
+                except FileNotFoundError:
+                    return None
+                if found.meta["size"] > MAX_NOTE_FILE_BYTES:
+                    return ""  # which is no note either
                 return bytes(await found.bytes_async()).decode("utf-8", "replace")
-        except FileNotFoundError:
-            raise
-        except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
 
     async def _write(self, path: str, note: str) -> None:
+        with self._guard():
+            async with asyncio.timeout(BUCKET_SECONDS):
+                await self._store.put_async(path, note.encode())
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
         from obstore.exceptions import BaseError
 
         try:
-            async with asyncio.timeout(BUCKET_SECONDS):
-                await self._store.put_async(path, note.encode())
+            yield
         except (BaseError, OSError) as error:
-            raise self._unavailable(error) from error
-
-    def _unavailable(self, error: Exception) -> StorageUnavailable:
-        # Without the message of the client: it may quote a request with its signature.
-        return StorageUnavailable(f"Checkpoints cannot be kept in {self.name} ({type(error).__name__}).")
+            # Without the message of the client: it may quote a request with its signature.
+            raise StorageUnavailable(
+                f"Checkpoints cannot be kept in {self.name} ({type(error).__name__})."
+            ) from None
 
 
 def _s3_store(address: str, endpoint: str | None) -> S3Store:
@@ -173,28 +198,34 @@ def _s3_store(address: str, endpoint: str | None) -> S3Store:
         from obstore.store import S3Store
     except ImportError as error:
         raise ValueError(
-            "CYBEROS_CHECKPOINT_BUCKET needs the extra `s3`: pip install 'cyberos-skill[s3]'"
+            "CYBEROS_CHECKPOINT_BUCKET needs the extra `s3`: pip install 'cyberos-subgraph[s3]'"
         ) from error
-    bucket, _, prefix = address.removeprefix("s3://").partition("/")
-    if not address.startswith("s3://") or not bucket:
-        raise ValueError("CYBEROS_CHECKPOINT_BUCKET is written as s3://bucket or s3://bucket/prefix")
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")  # as the settings have checked
     return S3Store(
         bucket,
         prefix=prefix.rstrip("/") or None,
         config=None if endpoint is None else {"endpoint": endpoint},
-        client_options={"allow_http": endpoint is not None and endpoint.startswith("http://")},
+        client_options={
+            "allow_http": endpoint is not None and endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "timeout": timedelta(seconds=BUCKET_SECONDS),
+        },
+        retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=BUCKET_SECONDS)},
     )
 
 
 def _size_of(note: str | None) -> int:
     """The size that a note of ours says; -1 for none. Its signature is for others to check."""
     lines = (note or "").split("\n", 2)
-    return int(lines[1]) if len(lines) > 2 and lines[1].isdecimal() else -1
+    if len(lines) < 3 or len(lines[1]) > _MAX_SIZE_DIGITS or not lines[1].isdecimal():
+        return -1
+    return int(lines[1])
 
 
 def _notes_of(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().splitlines()
+        # A last line without its end is being written, or was cut off by a crash.
+        lines = path.read_bytes().split(b"\n")[:-1]
     except OSError as error:
         raise StorageUnavailable(f"Checkpoints of {path.name} cannot be read: {error.strerror}.") from error
     try:
@@ -212,7 +243,8 @@ def _append(path: Path, line: bytes) -> None:
             start = max(0, end - MAX_NOTE_FILE_BYTES)
             end = start + os.pread(descriptor, end - start, start).rfind(b"\n") + 1
             os.ftruncate(descriptor, end)
-        os.pwrite(descriptor, line, end)
+        if os.pwrite(descriptor, line, end) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -3,6 +3,10 @@
 A checkpoint convicts whoever changes or cuts the log afterwards. It must never be signed for a log that was
 changed already: each one is proved to have grown out of the one before, and where it has not, nothing is
 signed any more and no skill runs.
+
+What was signed before is what the stores have. At a start all of them are asked, so that whoever deletes the
+directory of a service that is stopped is convicted by the bucket. Without a bucket nothing here can tell:
+that the log then begins anew is said once in the service's log, and a witness who kept a checkpoint finds it.
 """
 
 from __future__ import annotations
@@ -15,13 +19,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from subgraph.audit.checkpoint_mirror import Mirror
 from subgraph.audit.checkpoint_stores import CheckpointStore
 from subgraph.audit.evidence import Evidence, Growth
-from subgraph.audit.key_files import KeyFileRefused
 from subgraph.audit.log_tree import Head, LogDamaged, LogTree
 from subgraph.audit.merkle import ProofInvalid, leaf_hash, verify_consistency, verify_inclusion
 from subgraph.audit.notes import Checkpoint, NoteInvalid, Signer, Verifier, open_note
-from subgraph.audit.signing_key import PUBLIC_SUFFIX, load_signing_key
+from subgraph.audit.signing_key import (
+    keys_state,
+    known_keys,
+    load_signing_key,
+    reload_signing_key,
+    rotate_signing_key,
+)
 from subgraph.errors import InputInvalid, StorageUnavailable, SubgraphError
 
 INTERVAL_SECONDS = 1.0
@@ -35,8 +45,9 @@ logger = logging.getLogger(__name__)
 class Checkpoints:
     """The signed checkpoints of the log. Use it as an async context manager, which signs by itself.
 
-    `stores` are where checkpoints go, the first of them where they are read from. `on_damage` is told once
-    when the log turns out not to have grown out of what was signed.
+    `stores` are where checkpoints go. The first one must have each, and is where replicas meet; the others
+    get the newest when they can be reached. `on_damage` is told once when the log turns out not to have grown
+    out of what was signed.
     """
 
     def __init__(
@@ -50,6 +61,7 @@ class Checkpoints:
     ) -> None:
         self._tree = tree
         self._stores = stores
+        self._mirrors = [Mirror(store, self._compare) for store in stores[1:]]
         self._keys_dir = keys_dir
         self._origin = origin
         self._on_damage = on_damage
@@ -58,7 +70,9 @@ class Checkpoints:
         self._last: tuple[Checkpoint, str] | None = None
         self._published_at = time.monotonic()
         self._damage: LogDamaged | None = None
-        self._unreachable: set[str] = set()
+        self._keys_state: object = None
+        self._mirrored = ""
+        self._said = ""
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,10 +84,12 @@ class Checkpoints:
         """
         head = await self._tree.head()
         name = self._origin or f"cyberos-audit/{head.log_id}"
-        self._signer = await asyncio.to_thread(load_signing_key, self._keys_dir / KEY_NAME, name)
-        self._verifiers = await asyncio.to_thread(self._known_keys)
+        key_file = self._keys_dir / KEY_NAME
+        known_before = key_file.exists()
+        self._signer = await asyncio.to_thread(load_signing_key, key_file, name)
+        await asyncio.to_thread(self._learn_keys)
         try:
-            await self.publish()
+            await self._publish(self._stores, suspicious=known_before)  # by what any of them has
         except LogDamaged as error:
             logger.critical("%s", error.message)
         self._task = asyncio.create_task(self._publish_by_itself())
@@ -91,6 +107,7 @@ class Checkpoints:
             await self.publish()
         except SubgraphError as refusal:
             logger.warning("the last entries have no checkpoint yet: %s", refusal.message)
+        await asyncio.gather(*(mirror.close() for mirror in self._mirrors))
 
     @property
     def verifiers(self) -> tuple[Verifier, ...]:
@@ -110,25 +127,39 @@ class Checkpoints:
     async def publish(self) -> str:
         """Sign what the log is now, keep it, and return the note; that of before if nothing has come.
 
-        1. The newest note that is kept is by a key of this log; another replica may have written it.
-        2. The log has grown out of it, by a proof.
-        3. The new one is signed, and kept in every store. The first must have it.
+        1. The key is the one that is there now; it may have been rotated.
+        2. The log has grown out of the last checkpoint that was seen here, by a proof.
+        3. The newest note that is kept is by a key of this log, and the log has grown out of that one as
+           well: another replica may have written it.
+        4. The new one is signed, and kept. The first store must have it; if it has lost what was signed
+           before, it gets that again.
 
         Raises `LogDamaged`, and `StorageUnavailable`.
         """
+        return await self._publish(self._stores[:1])
+
+    async def _publish(self, stores: Sequence[CheckpointStore], *, suspicious: bool = False) -> str:
         async with self._lock:
-            if self._damage is not None:
-                raise self._damage
+            self._ensure_sound()
             try:
-                await self._learn_newest()
+                await asyncio.to_thread(self._learn_keys)  # 1
+                there = [await self._newest_of(number) for number in range(len(stores))]
                 head = await self._tree.head()
-                if self._last is None or head.size > self._last[0].size:
+                await self._check_growth(head)  # 2
+                for store, note in zip(stores, there, strict=True):  # 3
+                    await self._take_over(store.name, note, head)
+                if self._last is None and suspicious and head.size:
+                    _tell_beginning(head.size)
+                if self._last is None or head.size > self._last[0].size:  # 4
                     await self._sign(head)
-                else:
-                    await self._check_growth(head)
+                elif there[0] != self._last[1]:
+                    await self._stores[0].keep(self._last[0].size, self._last[1])
+                if self._last is not None and self._last[1] != self._mirrored:
+                    self._mirrored = self._last[1]
+                    for mirror in self._mirrors:
+                        mirror.offer(self._last[0].size, self._last[1])
             except LogDamaged as error:
-                self._damage = error
-                self._on_damage(error)
+                self._convict(error)
                 raise
             self._published_at = time.monotonic()
             assert self._last is not None  # noqa: S101 -- `_sign` has set it
@@ -138,7 +169,7 @@ class Checkpoints:
         """Return the newest checkpoint and its note. Raises as `publish`."""
         if self._last is None:
             await self.publish()
-        assert self._last is not None  # noqa: S101
+        assert self._last is not None  # noqa: S101 -- as above
         return self._last
 
     async def prove(self, seq: int, older: str | None = None) -> tuple[bytes, Evidence]:
@@ -150,13 +181,29 @@ class Checkpoints:
         entry = await self._tree.entry(seq)
         if entry is None:
             raise InputInvalid(f"entry {seq} was dropped; its hash is kept, and its bytes are not")
-        inclusion = await self._tree.inclusion(seq, checkpoint.size)
-        growth = None if older is None else await self._growth(older, checkpoint)
+        growth = None
+        if older is not None:
+            checkpoint, note, growth = await self._growth(older, checkpoint, note)
         try:
+            inclusion = await self._tree.inclusion(seq, checkpoint.size)
             verify_inclusion(leaf_hash(entry), seq, checkpoint.size, inclusion, checkpoint.root)
         except ProofInvalid as error:
-            raise LogDamaged(f"Entry {seq} of the audit log is not the one that was signed.") from error
+            damage = LogDamaged(f"Entry {seq} of the audit log is not the one that was signed.")
+            self._convict(damage)
+            raise damage from error
         return entry, Evidence(entry, seq, note, inclusion, growth)
+
+    async def rotate_key(self) -> tuple[Verifier, Verifier]:
+        """Sign by a new key from now on, after a last checkpoint by the old one, which is destroyed.
+
+        Returns both public keys. Other processes notice at their next checkpoint. Raises `KeyFileRefused`,
+        and as `publish`.
+        """
+        await self.publish()
+        async with self._lock:
+            rotated = await asyncio.to_thread(rotate_signing_key, self._keys_dir / KEY_NAME)
+            await asyncio.to_thread(self._learn_keys)
+        return rotated
 
     async def kept(self) -> AsyncIterator[tuple[str, Checkpoint]]:
         """Go through all checkpoints that are kept, with the name of the place.
@@ -183,53 +230,72 @@ class Checkpoints:
             raise InputInvalid(f"there is no entry {seq}: the log has {last[0].size}")
         return last
 
-    async def _growth(self, note: str, checkpoint: Checkpoint) -> Growth:
-        older = self.opened(note)
-        if older.size > checkpoint.size:
-            raise LogDamaged(f"The audit log has {checkpoint.size} entries, and had {older.size}.")
-        return Growth(note, await self._proved_growth(older, checkpoint))
+    async def _growth(
+        self, older_note: str, checkpoint: Checkpoint, note: str
+    ) -> tuple[Checkpoint, str, Growth]:
+        """Prove growth out of a note that somebody kept, which convicts the log where there is none."""
+        older = self.opened(older_note)
+        if older.size > checkpoint.size:  # another replica may have signed it a moment ago
+            note = await self.publish()
+            checkpoint = self.opened(note)
+        try:
+            proof = await self._proved_growth(older, checkpoint)
+        except LogDamaged as error:
+            self._convict(error)
+            raise
+        return checkpoint, note, Growth(older_note, proof)
 
-    async def _learn_newest(self) -> None:
-        """Take over what another replica has signed; at the start, what any store has."""
-        known = self._stores if self._last is None else self._stores[:1]
-        for store in known:
+    def _ensure_sound(self) -> None:
+        if self._damage is not None:
+            # Another one each time: one that is raised again and again holds on to where it has been.
+            raise LogDamaged(self._damage.message)
+
+    def _convict(self, damage: LogDamaged) -> None:
+        """Remember that the log was changed, and tell it once."""
+        if self._damage is None:
+            self._damage = damage
+            self._on_damage(LogDamaged(damage.message))
+
+    async def _newest_of(self, number: int) -> str | None:
+        """Read the newest note of a store; only the first one must be there."""
+        if number == 0:
+            return await self._stores[0].newest()
+        return await self._mirrors[number - 1].newest()
+
+    async def _take_over(self, place: str, note: str | None, head: Head) -> None:
+        """Take over what a store has, if it is newer, once the log is proved to have grown out of it."""
+        if note is None or (self._last is not None and note == self._last[1]):
+            return
+        try:
+            checkpoint = self.opened(note)
+        except NoteInvalid as error:
+            raise LogDamaged(f"The newest checkpoint in {place} is refused. {error.message}") from error
+        await self._proved_growth(checkpoint, head.checkpoint(self._signing().name))
+        if self._last is None or checkpoint.size >= self._last[0].size:
+            self._last = checkpoint, note
+
+    async def _compare(self, place: str, note: str) -> None:
+        """Compare the log with what a mirror has. Raises `LogDamaged`."""
+        async with self._lock:
+            self._ensure_sound()
             try:
-                note = await store.newest()
-            except StorageUnavailable as error:
-                if store is self._stores[0]:
-                    raise
-                self._note_unreachable(store, error)
-                continue
-            if note is None or (self._last is not None and note == self._last[1]):
-                continue
-            try:
-                checkpoint = self.opened(note)
-            except NoteInvalid as error:
-                raise LogDamaged(
-                    f"The newest checkpoint in {store.name} is refused. {error.message}"
-                ) from error
-            if self._last is None or checkpoint.size > self._last[0].size:
-                self._last = checkpoint, note
+                head = await self._tree.head()
+                await self._check_growth(head)
+                await self._take_over(place, note, head)
+            except LogDamaged as error:
+                self._convict(error)
+                logger.critical("%s No more checkpoints are signed, and no skill runs.", error.message)
+                raise
 
     async def _sign(self, head: Head) -> None:
         signer = self._signing()
         checkpoint = head.checkpoint(signer.name)
-        if self._last is not None:
-            await self._proved_growth(self._last[0], checkpoint)
         note = signer.sign(checkpoint)
-        for number, store in enumerate(self._stores):
-            try:
-                await store.keep(checkpoint.size, note)
-            except StorageUnavailable as error:
-                if number == 0:
-                    raise
-                self._note_unreachable(store, error)
-            else:
-                self._unreachable.discard(store.name)
+        await self._stores[0].keep(checkpoint.size, note)
         self._last = checkpoint, note
 
     async def _check_growth(self, head: Head) -> None:
-        """The log has not grown: then it is what was signed, or has been cut."""
+        """The log has grown out of the last checkpoint that was seen here; or it has been cut."""
         if self._last is not None:
             await self._proved_growth(self._last[0], head.checkpoint(self._signing().name))
 
@@ -257,25 +323,42 @@ class Checkpoints:
                 logger.critical("%s No more checkpoints are signed, and no skill runs.", error.message)
                 return
             except StorageUnavailable as error:
-                logger.warning("no checkpoint: %s", error.message)
+                self._say_once(f"no checkpoint: {error.message}")
             except Exception:  # whatever it is, the next attempt may do better
                 logger.exception("no checkpoint")
+            else:
+                if self._said:
+                    self._said = ""
+                    logger.info("checkpoints are signed again")
 
-    def _note_unreachable(self, store: CheckpointStore, error: StorageUnavailable) -> None:
-        if store.name not in self._unreachable:
-            self._unreachable.add(store.name)
-            logger.error("%s", error.message)
+    def _say_once(self, message: str) -> None:
+        """Say what is wrong when it begins, and not every second of an outage."""
+        if message != self._said:
+            self._said = message
+            logger.warning("%s", message)
 
-    def _known_keys(self) -> tuple[Verifier, ...]:
-        keys = []
-        for path in sorted(self._keys_dir.glob(f"*{PUBLIC_SUFFIX}")):
-            try:
-                keys.append(Verifier.parse(path.read_text(encoding="utf-8").rstrip("\n")))
-            except (OSError, ValueError) as error:
-                raise KeyFileRefused(f"The public key {path} cannot be used: {error}.") from error
-        return tuple(keys)
+    def _learn_keys(self) -> None:
+        """Read the keys if their directory has changed. A signing key that is gone is used from memory."""
+        state = keys_state(self._keys_dir)
+        if state == self._keys_state:
+            return
+        verifiers = known_keys(self._keys_dir)
+        signer = self._signing()
+        if (self._keys_dir / KEY_NAME).exists():
+            signer = reload_signing_key(self._keys_dir / KEY_NAME, signer.name)
+        if signer.verifier not in verifiers:
+            verifiers += (signer.verifier,)
+        self._signer, self._verifiers, self._keys_state = signer, verifiers, state
 
     def _signing(self) -> Signer:
         if self._signer is None:
             raise RuntimeError("Checkpoints is not entered")
         return self._signer
+
+
+def _tell_beginning(size: int) -> None:
+    logger.error(
+        "No checkpoint is kept of an audit log of %d entries, and its key was there before: unless this was "
+        "meant, somebody has removed them. Compare with what a bucket or a witness has.",
+        size,
+    )

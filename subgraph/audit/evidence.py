@@ -43,7 +43,7 @@ from subgraph.errors import InputInvalid
 SCHEMA = "cyberos.evidence/1"
 
 MAX_EVIDENCE_BYTES = 512 * 1024
-"""Of a bundle: an entry of 64 KiB in base64, two notes of 128 KiB and their escapes, and two proofs."""
+"""Of a bundle: an entry of 128 KiB in base64, two notes of 128 KiB and their escapes, and two proofs."""
 
 MAX_PROOF_HASHES = 64
 """Of a proof: a tree of 2**63 leaves has inclusion proofs of 63 hashes and consistency proofs of 64."""

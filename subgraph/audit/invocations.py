@@ -124,8 +124,7 @@ class FinishedInvocation(SkillEntry):
 
     `elapsed_us` in microseconds, `memory_bytes` in bytes. Commitments are those of `SubjectKey`, that of the
     output None if there was none; `key_id` names the key that they are under. `sealed` holds what
-    `SubjectKey.seal` made of each part, None for one that was too long; it is None where nothing is
-    encrypted.
+    `SubjectKey.seal` made of each part, None for one that was too long; without encryption it is None.
     """
 
     kind: ClassVar[str] = "invocation.finished"

@@ -76,9 +76,25 @@ def create_private(path: Path, line: str) -> None:
     _flush(path.parent)
 
 
+def replace_private(path: Path, line: str) -> None:
+    """Put another private key in the place of one, and overwrite the bytes of that. Raises `OSError`.
+
+    A file system that copies on write, or a disk that spreads its wear, may still hold them for a while.
+    """
+    replaced = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _write(path, line, _PRIVATE_MODE).replace(path)
+        _flush(path.parent)
+        os.pwrite(replaced, bytes(os.fstat(replaced).st_size), 0)
+        os.fsync(replaced)
+    finally:
+        os.close(replaced)
+
+
 def publish(path: Path, line: str) -> None:
     """Write the public key of a private one, for everybody to read. Raises `OSError`."""
     _write(path, line, _PUBLIC_MODE).replace(path)
+    _flush(path.parent)
 
 
 def _write(path: Path, line: str, mode: int) -> Path:

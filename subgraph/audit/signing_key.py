@@ -7,10 +7,18 @@ and whoever can replace it can make verification fail: the file is refused where
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from subgraph.audit.key_files import KeyFileRefused, create_private, make_directory, publish, read_private
-from subgraph.audit.notes import Signer
+from subgraph.audit.key_files import (
+    KeyFileRefused,
+    create_private,
+    make_directory,
+    publish,
+    read_private,
+    replace_private,
+)
+from subgraph.audit.notes import Signer, Verifier
 
 PUBLIC_SUFFIX = ".pub"
 
@@ -49,6 +57,65 @@ def load_signing_key(path: Path, name: str) -> Signer:
     except OSError as error:
         raise KeyFileRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
     return signer
+
+
+def reload_signing_key(path: Path, name: str) -> Signer:
+    """Read the key file again, which may have been rotated; nothing is made. Raises `KeyFileRefused`."""
+    try:
+        signer = _read(path)
+    except OSError as error:
+        raise KeyFileRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
+    if signer.name != name:
+        raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
+    return signer
+
+
+def rotate_signing_key(path: Path) -> tuple[Verifier, Verifier]:
+    """Put a new key in the place of the present one, which is destroyed; return both public keys.
+
+    After a crash at any point `load_signing_key` finds the old pair or the new one. Raises `KeyFileRefused`.
+
+    1. The public key of the present one is kept as `<stem>-<key id>.pub`, so that what it signed verifies.
+    2. `.pub` is removed: it is written anew from whichever private key is there.
+    3. The new private key takes the name of the old one, whose bytes are overwritten.
+    4. The new `.pub` is written.
+    """
+    public = path.with_name(path.name + PUBLIC_SUFFIX)
+    try:
+        retired = _read(path)
+        fresh = Signer.generate(retired.name)
+        kept = path.with_name(f"{path.stem}-{retired.verifier.key_id.hex()}{PUBLIC_SUFFIX}")
+        publish(kept, retired.verifier.vkey)  # 1
+        public.unlink(missing_ok=True)  # 2
+        replace_private(path, fresh.skey)  # 3
+        publish(public, fresh.verifier.vkey)  # 4
+    except OSError as error:
+        raise KeyFileRefused(f"The signing key {path} cannot be rotated: {error.strerror}.") from error
+    return retired.verifier, fresh.verifier
+
+
+def known_keys(directory: Path) -> tuple[Verifier, ...]:
+    """Read all public keys of a directory, those of retired keys too. Raises `KeyFileRefused`."""
+    keys = []
+    for path in sorted(directory.glob(f"[!.]*{PUBLIC_SUFFIX}")):
+        try:
+            keys.append(Verifier.parse(path.read_text(encoding="utf-8").rstrip("\n")))
+        except FileNotFoundError:
+            continue  # it is being rotated at this moment
+        except (OSError, ValueError) as error:
+            raise KeyFileRefused(f"The public key {path} cannot be used: {error}.") from error
+    return tuple(keys)
+
+
+def keys_state(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    """Say what the directory holds, so that a change is noticed without reading keys."""
+    try:
+        with os.scandir(directory) as found:
+            names = [each for each in found if not each.name.startswith(".")]
+            states = [(each.name, each.stat()) for each in names]
+    except OSError as error:
+        raise KeyFileRefused(f"The keys in {directory} cannot be read: {error.strerror}.") from error
+    return tuple(sorted((name, state.st_ino, state.st_mtime_ns) for name, state in states))
 
 
 def _read(path: Path) -> Signer:

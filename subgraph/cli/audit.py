@@ -29,6 +29,8 @@ app = typer.Typer(
     help="Report what was granted; with a command, prove what was recorded.",
 )
 
+_SAME = "the same"
+
 Seq = Annotated[int, typer.Argument(min=0, help="Sequence number of the entry, from 0.")]
 NoteFile = Annotated[
     Path | None,
@@ -110,7 +112,7 @@ def prove(
 
     evidence = with_service(work)
     if output is None:
-        say(evidence.decode())
+        _say_exactly(evidence.decode())
     else:
         try:
             output.write_bytes(evidence + b"\n")
@@ -121,12 +123,13 @@ def prove(
 @app.command()
 def check(
     evidence: Annotated[Path, typer.Argument(help="A bundle of `audit prove`.")],
-    key: Annotated[str, typer.Option(help="The log's public key, or a file that holds it.")],
+    key: Annotated[
+        list[str], typer.Option(help="The log's public key, or a file that holds it; also a retired one.")
+    ],
 ) -> None:
-    """Verify a bundle by the log's public key alone: no service, no database, no network."""
+    """Verify a bundle by the log's public keys alone: no service, no database, no network."""
     try:
-        verifier = Verifier.parse(_key(key))
-        verdict = verify_evidence(_read(evidence), [verifier])
+        verdict = verify_evidence(_read(evidence), [Verifier.parse(_key(each)) for each in key])
     except ValueError as error:
         fail(f"the key cannot be used: {error}", MISUSED)
     except EvidenceInvalid as error:
@@ -148,7 +151,7 @@ def checkpoint(
             return f"{service.audit_trail.vkey}\n"
         return (await service.audit_trail.checkpoint())[1]
 
-    say(with_service(work).removesuffix("\n"))
+    _say_exactly(with_service(work).removesuffix("\n"))
 
 
 @app.command()
@@ -176,12 +179,12 @@ def payload(
     payloads = {each.part.value: each for each in with_service(work)}
     if compared:
         verdicts = {
-            part: payloads[part].matches(data) if part in payloads else False
+            part: _compared(payloads[part], data) if part in payloads else "there was none"
             for part, data in compared.items()
         }
         for part, verdict in verdicts.items():
-            say(f"{part}: " + {True: "the same", False: "NOT the same", None: "erased"}[verdict])
-        raise typer.Exit(0 if all(verdicts.values()) else REFUSED)
+            say(f"{part}: {verdict}")
+        raise typer.Exit(0 if set(verdicts.values()) == {_SAME} else REFUSED)
     if as_json:
         say_json({part: _fields(each) for part, each in payloads.items()})
         return
@@ -201,6 +204,47 @@ def erase(
 
     destroyed = with_service(work)
     say(f"erased {subject}" if destroyed else f"{subject} had no key; there is nothing to erase")
+
+
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Sign checkpoints by a new key. The old private key is destroyed; its public one still verifies."""
+
+    async def work(service: Service, principal: Principal) -> tuple[Verifier, Verifier]:
+        return await service.audit_trail.rotate_key(principal)
+
+    retired, current = with_service(work)
+    say(f"retired  {retired.vkey}")
+    say(f"current  {current.vkey}")
+
+
+@app.command()
+def drop(
+    before: Annotated[int, typer.Option(min=0, help="Sequence number of an entry that is to be left.")],
+) -> None:
+    """Drop the bytes of old entries, in whole partitions of 1,048,576; their hashes, and proofs, stay."""
+
+    async def work(service: Service, principal: Principal) -> tuple[int, int]:
+        return await service.audit_trail.drop(principal, before)
+
+    had, left = with_service(work)
+    if had == left:
+        say(f"nothing was dropped: no whole partition lies before entry {before}; the first is {left}")
+    else:
+        say(f"dropped entries {had} to {left - 1}; the first that is left is {left}")
+
+
+def _compared(payload: Payload, data: bytes) -> str:
+    return {True: _SAME, False: "NOT the same", None: "erased"}[payload.matches(data)]
+
+
+def _say_exactly(text: str) -> None:
+    """Write what programs read to the byte; in a terminal without what that would obey."""
+    if sys.stdout.isatty():
+        say(text)
+    else:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def _fields(payload: Payload) -> dict[str, object]:
@@ -223,7 +267,11 @@ def _shown(payload: Payload) -> str:
 def _key(text: str) -> str:
     """A key as text, or the first line of a file."""
     path = Path(text)
-    return _read(path).decode("utf-8", "replace").rstrip("\n") if path.is_file() else text
+    try:
+        is_file = path.is_file()
+    except OSError:  # the name is longer than one of a file can be
+        is_file = False
+    return _read(path).decode("utf-8", "replace").rstrip("\n") if is_file else text
 
 
 def _read(path: Path) -> bytes:

@@ -6,10 +6,8 @@ import base64
 import json
 import random
 import string
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -29,42 +27,22 @@ from subgraph.audit.merkle import (
 from subgraph.audit.notes import Checkpoint, NoteInvalid, Signer, Verifier, open_note
 from subgraph.audit.tiles import TILE_WIDTH, Tile, node_in, split, tile_of, tile_root, tiles
 from tests.audit.reference_tree import LEAVES, entry, hashes_for
-from tests.support.golang import build
-
-PROGRAM = Path(__file__).parent / "independent" / "main.go"
-SECONDS = 60
-
-Question: TypeAlias = dict[str, Any]
-Answer: TypeAlias = dict[str, Any]
-Ask: TypeAlias = Callable[[Sequence[Question]], list[Answer]]
+from tests.support.independent import Ask, Question, independent
 
 
 @pytest.fixture(scope="session")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Go's answers to questions."""
-    program = tmp_path_factory.mktemp("independent") / "independent"
-    build(PROGRAM, program)
+    return independent(tmp_path_factory.mktemp("independent"))
 
-    def answers(questions: Sequence[Question]) -> list[Answer]:
-        lines = "".join(f"{json.dumps(question, default=text)}\n" for question in questions)
-        outcome = subprocess.run(
-            [program], input=lines, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        assert outcome.returncode == 0, outcome.stderr
-        given = [json.loads(line) for line in outcome.stdout.splitlines()]
-        assert len(given) == len(questions)
-        return given
 
-    return answers
+def text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 @pytest.fixture
 def chance() -> random.Random:
     return random.Random(20261121)  # noqa: S311
-
-
-def text(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def proof_of(plan: Plan) -> tuple[bytes, ...]:

@@ -13,6 +13,7 @@ from subgraph.api.context import Info
 from subgraph.api.types.scalars import BigInt
 from subgraph.audit import base64_text
 from subgraph.audit.evidence import Evidence
+from subgraph.audit.log_tree import LogDamaged
 from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.notes import Checkpoint
 
@@ -76,17 +77,20 @@ class AuditEntry:
     @classmethod
     def of(cls, seq: int, entry: bytes) -> Self:
         """Present an entry."""
-        fields = orjson.loads(entry)
-        return cls(
-            seq=BigInt(seq),
-            kind=fields["kind"],
-            level=fields["level"],
-            at=datetime.fromisoformat(fields["at"]),
-            actor=fields["actor"],
-            skill_path=fields.get("skill"),
-            body=fields,
-            leaf_hash=base64_text.encode(leaf_hash(entry)),
-        )
+        try:
+            fields = orjson.loads(entry)
+            return cls(
+                seq=BigInt(seq),
+                kind=fields["kind"],
+                level=fields["level"],
+                at=datetime.fromisoformat(fields["at"]),
+                actor=fields["actor"],
+                skill_path=fields.get("skill"),
+                body=fields,
+                leaf_hash=base64_text.encode(leaf_hash(entry)),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise LogDamaged(f"Entry {seq} of the audit log is not one that was ever written.") from error
 
     @strawberry.field(
         description="What proves it. With `since`, a signed checkpoint that somebody kept, also that the log "
@@ -100,4 +104,5 @@ class AuditEntry:
         ] = strawberry.UNSET,
     ) -> AuditProof:
         trail, principal = info.context.service.audit_trail, info.context.principal
-        return AuditProof.of(await trail.prove(principal, int(self.seq), since or None))
+        older = None if since is strawberry.UNSET else since
+        return AuditProof.of(await trail.prove(principal, int(self.seq), older))
