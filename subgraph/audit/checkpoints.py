@@ -205,14 +205,15 @@ class Checkpoints:
             await asyncio.to_thread(self._learn_keys)
         return rotated
 
-    async def kept(self) -> AsyncIterator[tuple[str, Checkpoint]]:
-        """Go through all checkpoints that are kept, with the name of the place.
+    async def kept(self, most: int) -> list[tuple[str, str]]:
+        """Return the notes that are kept, each with the name of its place.
 
-        Raises `NoteInvalid` for one that no key of this log has signed.
+        Of a store that has more than so many, an even choice of at least half as many, and the last one.
         """
+        found = []
         for store in self._stores:
-            async for note in store.notes():
-                yield store.name, self.opened(note)
+            found += [(store.name, note) for note in await _spread(store.notes(), most)]
+        return found
 
     def opened(self, note: str) -> Checkpoint:
         """Read a note that a key of this log has signed. Raises `NoteInvalid`."""
@@ -362,3 +363,16 @@ def _tell_beginning(size: int) -> None:
         "meant, somebody has removed them. Compare with what a bucket or a witness has.",
         size,
     )
+
+
+async def _spread(notes: AsyncIterator[str], most: int) -> list[str]:
+    """Choose at most so many evenly, without ever having more in memory, and the last one."""
+    chosen: list[str] = []
+    step, number, last = 1, 0, None
+    async for last in notes:
+        if number % step == 0:
+            chosen.append(last)
+        if len(chosen) > most:
+            chosen, step = chosen[::2], 2 * step
+        number += 1
+    return chosen if last is None or last in chosen[-1:] else [*chosen, last]

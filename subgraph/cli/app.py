@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from subgraph import __version__
-from subgraph.cli import audit, authoring, catalogue, decisions, running
+from subgraph.cli import audit, authoring, catalogue, decisions, log_checks, running
 
 app = typer.Typer(
     name="cyberos-skill-cli",
@@ -51,6 +51,8 @@ for command in COMMANDS:
     app.command(name_of(command))(command)
 
 
+audit.app.command()(log_checks.verify)
+audit.app.command()(log_checks.fsck)
 app.add_typer(audit.app, name="audit")
 
 

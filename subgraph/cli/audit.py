@@ -105,7 +105,7 @@ def prove(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the evidence.")] = None,
 ) -> None:
     """Prove that the log holds an entry: a bundle that `audit check` and other programs verify offline."""
-    older = None if since is None else _read(since).decode("utf-8", "replace")
+    older = None if since is None else read_file(since).decode("utf-8", "replace")
 
     async def work(service: Service, principal: Principal) -> bytes:
         return (await service.audit_trail.prove(principal, seq, older)).encode()
@@ -129,7 +129,7 @@ def check(
 ) -> None:
     """Verify a bundle by the log's public keys alone: no service, no database, no network."""
     try:
-        verdict = verify_evidence(_read(evidence), [Verifier.parse(_key(each)) for each in key])
+        verdict = verify_evidence(read_file(evidence), [Verifier.parse(_key(each)) for each in key])
     except ValueError as error:
         fail(f"the key cannot be used: {error}", MISUSED)
     except EvidenceInvalid as error:
@@ -171,7 +171,7 @@ def payload(
     except ValueError:
         fail(f"{invocation!r} is no id of an invocation", MISUSED)
     given = {"input": input_file, "output": output_file}
-    compared = {part: _read(path) for part, path in given.items() if path is not None}
+    compared = {part: read_file(path) for part, path in given.items() if path is not None}
 
     async def work(service: Service, principal: Principal) -> list[Payload]:
         return await service.audit_trail.payloads(principal, identifier)
@@ -271,10 +271,11 @@ def _key(text: str) -> str:
         is_file = path.is_file()
     except OSError:  # the name is longer than one of a file can be
         is_file = False
-    return _read(path).decode("utf-8", "replace").rstrip("\n") if is_file else text
+    return read_file(path).decode("utf-8", "replace").rstrip("\n") if is_file else text
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Read a file, or stdin for `-`; end the process when it cannot be read."""
     try:
         return sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
     except OSError as error:
