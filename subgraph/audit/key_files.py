@@ -66,14 +66,7 @@ def create_private(path: Path, line: str) -> None:
     The line is written to a file of its own, flushed, and linked to its name: nobody ever sees half a key.
     Raises `OSError`.
     """
-    unfinished = _write(path, line, _PRIVATE_MODE)
-    try:
-        os.link(unfinished, path)
-    except FileExistsError:
-        return
-    finally:
-        unfinished.unlink()
-    _flush(path.parent)
+    _create(path, line, _PRIVATE_MODE)
 
 
 def replace_private(path: Path, line: str) -> None:
@@ -91,9 +84,25 @@ def replace_private(path: Path, line: str) -> None:
         os.close(replaced)
 
 
+def create_public(path: Path, line: str) -> None:
+    """Make a public key file for everybody to read, unless there is one. Raises `OSError`."""
+    _create(path, line, _PUBLIC_MODE)
+
+
 def publish(path: Path, line: str) -> None:
-    """Write the public key of a private one, for everybody to read. Raises `OSError`."""
+    """Write a public key file, in the place of another if there is one. Raises `OSError`."""
     _write(path, line, _PUBLIC_MODE).replace(path)
+    _flush(path.parent)
+
+
+def _create(path: Path, line: str, mode: int) -> None:
+    unfinished = _write(path, line, mode)
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        return
+    finally:
+        unfinished.unlink()
     _flush(path.parent)
 
 

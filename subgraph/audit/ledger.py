@@ -149,7 +149,7 @@ class Ledger:
         if the queue is full.
         """
         if self._distrusted is not None:
-            raise self._distrusted
+            raise self._distrusted.with_traceback(None)  # or each raise would hold on to one more frame
         self._ensure_open()
 
     def distrust(self, reason: StorageUnavailable) -> None:
