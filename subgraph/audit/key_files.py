@@ -37,6 +37,21 @@ def read_private(path: Path) -> str:
     """
     if path.is_symlink():
         raise KeyFileRefused(f"The key file {path} is a symbolic link.")
+    content = None
+    while content is None:  # a file that was replaced while it was read is read anew
+        content = _read_once(path)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        # Not chained: the cause would hold the file's bytes.
+        raise KeyFileRefused(f"The key file {path} is malformed: {error.reason}.") from None
+    if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
+        raise KeyFileRefused(f"The key file {path} is malformed: it is not one line.")
+    return text[:-1]
+
+
+def _read_once(path: Path) -> bytes | None:
+    """The bytes of a private key file; None when its name was given to another one meanwhile."""
     # Opened as no link all the same, should it become one now; without waiting, should it be a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -48,16 +63,9 @@ def read_private(path: Path) -> str:
         if status.st_mode & _OTHERS:
             raise KeyFileRefused(f"Others may read or write the key file {path}: `chmod 600` it.")
         content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+        return content if os.fstat(descriptor).st_nlink else None
     finally:
         os.close(descriptor)
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        # Not chained: the cause would hold the file's bytes.
-        raise KeyFileRefused(f"The key file {path} is malformed: {error.reason}.") from None
-    if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
-        raise KeyFileRefused(f"The key file {path} is malformed: it is not one line.")
-    return text[:-1]
 
 
 def create_private(path: Path, line: str) -> None:
