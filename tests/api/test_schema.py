@@ -162,7 +162,8 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "AuditCheckpoint", "AuditEntry", "AuditProof", "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
+        "AuditCheckpoint", "AuditEntry", "AuditProof",
+        "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
         "HostCall", "InvocationError", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip
