@@ -37,6 +37,21 @@ def read_private(path: Path) -> str:
     """
     if path.is_symlink():
         raise KeyFileRefused(f"The key file {path} is a symbolic link.")
+    content = None
+    while content is None:  # a file that was replaced while it was read is read anew
+        content = _read_once(path)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        # Not chained: the cause would hold the file's bytes.
+        raise KeyFileRefused(f"The key file {path} is malformed: {error.reason}.") from None
+    if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
+        raise KeyFileRefused(f"The key file {path} is malformed: it is not one line.")
+    return text[:-1]
+
+
+def _read_once(path: Path) -> bytes | None:
+    """The bytes of a private key file; None when its name was given to another one meanwhile."""
     # Opened as no link all the same, should it become one now; without waiting, should it be a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -48,16 +63,9 @@ def read_private(path: Path) -> str:
         if status.st_mode & _OTHERS:
             raise KeyFileRefused(f"Others may read or write the key file {path}: `chmod 600` it.")
         content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+        return content if os.fstat(descriptor).st_nlink else None
     finally:
         os.close(descriptor)
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        # Not chained: the cause would hold the file's bytes.
-        raise KeyFileRefused(f"The key file {path} is malformed: {error.reason}.") from None
-    if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
-        raise KeyFileRefused(f"The key file {path} is malformed: it is not one line.")
-    return text[:-1]
 
 
 def create_private(path: Path, line: str) -> None:
@@ -66,14 +74,7 @@ def create_private(path: Path, line: str) -> None:
     The line is written to a file of its own, flushed, and linked to its name: nobody ever sees half a key.
     Raises `OSError`.
     """
-    unfinished = _write(path, line, _PRIVATE_MODE)
-    try:
-        os.link(unfinished, path)
-    except FileExistsError:
-        return
-    finally:
-        unfinished.unlink()
-    _flush(path.parent)
+    _create(path, line, _PRIVATE_MODE)
 
 
 def replace_private(path: Path, line: str) -> None:
@@ -91,9 +92,25 @@ def replace_private(path: Path, line: str) -> None:
         os.close(replaced)
 
 
+def create_public(path: Path, line: str) -> None:
+    """Make a public key file for everybody to read, unless there is one. Raises `OSError`."""
+    _create(path, line, _PUBLIC_MODE)
+
+
 def publish(path: Path, line: str) -> None:
-    """Write the public key of a private one, for everybody to read. Raises `OSError`."""
+    """Write a public key file, in the place of another if there is one. Raises `OSError`."""
     _write(path, line, _PUBLIC_MODE).replace(path)
+    _flush(path.parent)
+
+
+def _create(path: Path, line: str, mode: int) -> None:
+    unfinished = _write(path, line, mode)
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        return
+    finally:
+        unfinished.unlink()
     _flush(path.parent)
 
 

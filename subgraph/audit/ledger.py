@@ -165,7 +165,7 @@ class Ledger:
         trusted, `Overloaded` if the queue is full: if it has no room for one more entry of any size.
         """
         if self._distrusted is not None:
-            raise self._distrusted
+            raise self._distrusted.with_traceback(None)  # or each raise would hold on to one more frame
         self._ensure_open()
 
     def distrust(self, reason: StorageUnavailable) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from subgraph.audit.key_files import (
     KeyFileRefused,
     create_private,
+    create_public,
     make_directory,
     publish,
     read_private,
@@ -36,27 +37,34 @@ def load_signing_key(path: Path, name: str) -> Signer:
        after the private one, so that one was lost, and a new one must not take its place unnoticed.
     4. What lies there then is read as in 2.
     5. It must be the key of this name, and of the public key beside it, which is written if there is none.
+       One that was retired is written anew: a rotation has not, or not yet, come to its end.
     """
-    public = path.with_name(path.name + PUBLIC_SUFFIX)
     try:
         make_directory(path.parent)  # 1
-        try:
-            signer = _read(path)  # 2
-        except FileNotFoundError:
-            if not public.exists():
-                create_private(path, Signer.generate(name).skey)  # 3
-            signer = _read(path)  # 4
-        if signer.name != name:  # 5
-            raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
-        _publish(public, signer.verifier.vkey)
+        while True:
+            signer = _read_or_make(path, name)
+            if signer.name != name:  # 5
+                raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
+            published = _public_beside(path)
+            if published == signer.verifier.vkey:
+                return signer
+            if published is None:
+                create_public(_public_of(path), signer.verifier.vkey)
+                continue
+            if _read(path).verifier != signer.verifier:
+                continue  # it was rotated at this moment
+            if not _is_retired(path, published):
+                raise KeyFileRefused(
+                    f"{_public_of(path)} is not the public key of the signing key beside it."
+                )
+            publish(_public_of(path), signer.verifier.vkey)
     except FileNotFoundError as error:
         raise KeyFileRefused(
-            f"The signing key {path} is gone, while {public} is there. Restore it; or keep the public key "
-            "elsewhere, for what was signed, and start with a new pair."
+            f"The signing key {path} is gone, while {_public_of(path)} is there. Restore it; or keep the "
+            "public key elsewhere, for what was signed, and start with a new pair."
         ) from error
     except OSError as error:
         raise KeyFileRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
-    return signer
 
 
 def reload_signing_key(path: Path, name: str) -> Signer:
@@ -76,19 +84,15 @@ def rotate_signing_key(path: Path) -> tuple[Verifier, Verifier]:
     After a crash at any point `load_signing_key` finds the old pair or the new one. Raises `KeyFileRefused`.
 
     1. The public key of the present one is kept as `<stem>-<key id>.pub`, so that what it signed verifies.
-    2. `.pub` is removed: it is written anew from whichever private key is there.
-    3. The new private key takes the name of the old one, whose bytes are overwritten.
-    4. The new `.pub` is written.
+    2. The new private key takes the name of the old one, whose bytes are overwritten.
+    3. The new `.pub` is written.
     """
-    public = path.with_name(path.name + PUBLIC_SUFFIX)
     try:
         retired = _read(path)
         fresh = Signer.generate(retired.name)
-        kept = path.with_name(f"{path.stem}-{retired.verifier.key_id.hex()}{PUBLIC_SUFFIX}")
-        publish(kept, retired.verifier.vkey)  # 1
-        public.unlink(missing_ok=True)  # 2
-        replace_private(path, fresh.skey)  # 3
-        publish(public, fresh.verifier.vkey)  # 4
+        publish(_kept_of(path, retired.verifier), retired.verifier.vkey)  # 1
+        replace_private(path, fresh.skey)  # 2
+        publish(_public_of(path), fresh.verifier.vkey)  # 3
     except OSError as error:
         raise KeyFileRefused(f"The signing key {path} cannot be rotated: {error.strerror}.") from error
     return retired.verifier, fresh.verifier
@@ -126,11 +130,35 @@ def _read(path: Path) -> Signer:
         raise KeyFileRefused(f"The signing key {path} is malformed: {error}.") from error
 
 
-def _publish(path: Path, vkey: str) -> None:
+def _read_or_make(path: Path, name: str) -> Signer:
     try:
-        published = path.read_bytes()
+        return _read(path)  # 2
     except FileNotFoundError:
-        publish(path, vkey)
-        return
-    if published != f"{vkey}\n".encode():
-        raise KeyFileRefused(f"{path} is not the public key of the signing key beside it.")
+        if not _public_of(path).exists():
+            create_private(path, Signer.generate(name).skey)  # 3
+        return _read(path)  # 4
+
+
+def _public_of(path: Path) -> Path:
+    return path.with_name(path.name + PUBLIC_SUFFIX)
+
+
+def _public_beside(path: Path) -> str | None:
+    """The text of the public key beside a private one."""
+    try:
+        return _public_of(path).read_bytes().decode("utf-8", "replace").removesuffix("\n")
+    except FileNotFoundError:
+        return None
+
+
+def _kept_of(path: Path, retired: Verifier) -> Path:
+    return path.with_name(f"{path.stem}-{retired.key_id.hex()}{PUBLIC_SUFFIX}")
+
+
+def _is_retired(path: Path, vkey: str) -> bool:
+    """Whether a public key is one that the private key had before."""
+    try:
+        kept = _kept_of(path, Verifier.parse(vkey))
+        return kept.read_text(encoding="utf-8") == f"{vkey}\n"
+    except (FileNotFoundError, ValueError):
+        return False

@@ -100,8 +100,17 @@ ADDED = {
         "hostCalls",
     },
     "CapabilityGrant": set(),
-    "Query": {"_entities", "_service", "availableSkills", "capabilityRequests", "skillProblems"},
+    "Query": {
+        "auditCheckpoint",
+        "auditEntry",
+        "_entities",
+        "_service",
+        "availableSkills",
+        "capabilityRequests",
+        "skillProblems",
+    },
     "Mutation": {
+        "eraseSubject",
         "activateSkills",
         "answerCapabilityRequest",
         "grantAllCapabilities",
@@ -153,6 +162,7 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
+        "AuditCheckpoint", "AuditEntry", "AuditProof",
         "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
         "HostCall", "InvocationError", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from subgraph import service
 from subgraph.audit import checkpoint_mirror, checkpoint_stores, checkpoints
 from subgraph.audit.checkpoint_stores import BucketStore, DirectoryStore
 from subgraph.audit.notes import Checkpoint, Signer
@@ -79,9 +81,9 @@ def test_more_notes_than_one_page_are_listed(bucket: Bucket) -> None:
     async def scenario() -> None:
         await store.keep(1, note_of(1))
         (first,) = (bucket.files / "logs" / "one" / "checkpoints").iterdir()
-        for size in range(2, 121):
+        for size in range(2, 61):
             first.with_name(f"{size:020}-{'0' * 16}").write_text(note_of(size))
-        assert sizes(await notes_of(store)) == list(range(1, 121))
+        assert sizes(await notes_of(store)) == list(range(1, 61))
 
     run(scenario())
     assert all(key.startswith("logs/one/") for key in bucket.objects())
@@ -139,9 +141,10 @@ def test_an_unreachable_bucket_holds_up_nothing_and_is_used_when_it_is_back(
             assert sizes([(log.directory / "checkpoint").read_text()]) == [7]
             bucket.start()
             await until(lambda: newest_in(bucket) == 7)
+            again = "checkpoints are kept in s3://kept again"
+            await until(lambda: caplog.records[-1].getMessage() == again)
             said = [record.getMessage() for record in caplog.records]
             assert sum("s3://kept" in message and "cannot" in message for message in said) == 1
-            assert said[-1] == "checkpoints are kept in s3://kept again"
 
     with_signed_log(dsn, tmp_path, scenario)
 
@@ -209,6 +212,22 @@ def test_a_lost_directory_gets_what_the_bucket_has(dsn: str, tmp_path: Path, buc
         assert log.damage == []
 
     with_signed_log(dsn, tmp_path, scenario)
+
+
+def test_without_the_extra_a_bucket_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(ValueError, match=r"pip install 'cyberos-subgraph\[s3\]'"):
+        BucketStore("s3://kept")
+
+
+def test_the_service_keeps_checkpoints_where_its_settings_say(tmp_path: Path, bucket: Bucket) -> None:
+    settings = Settings(
+        home=tmp_path, checkpoint_bucket="s3://kept/prod", checkpoint_endpoint=bucket.endpoint
+    )
+    directory, further = service._stores(settings)
+    assert directory.name == str(tmp_path / "checkpoints")
+    run(further.keep(1, note_of(1)))
+    assert bucket.objects()[0] == "prod/checkpoint"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from subgraph.audit.key_files import KeyFileRefused
 from subgraph.audit.log_tree import LogDamaged, LogTree
 from subgraph.audit.merkle import verify_consistency
 from subgraph.audit.notes import Checkpoint, Signer, Verifier, open_note
-from subgraph.audit.signing_key import rotate_signing_key
-from subgraph.errors import InputInvalid, StorageUnavailable
+from subgraph.audit.signing_key import known_keys, load_signing_key, rotate_signing_key
+from subgraph.errors import InputInvalid, StorageUnavailable, SubgraphError
 from subgraph.storage.filelock import FileLock
 from tests.audit.factory import finished
 from tests.audit.signed_log import SignedLog, damage_of, narrow_partitions, sizes, with_signed_log
@@ -202,8 +203,12 @@ def test_a_log_that_is_changed_while_it_runs_is_found_within_an_interval(
                 ledger.ensure_writable()
                 await log.tamper(*change)
                 await until(lambda: bool(refused))
-                with pytest.raises(LogDamaged):
-                    ledger.ensure_writable()
+                depths = set()
+                for _ in range(3):
+                    with pytest.raises(LogDamaged) as refusal:
+                        ledger.ensure_writable()
+                    depths.add(len(refusal.traceback))
+                assert len(depths) == 1, "what is raised again and again does not grow"
                 size = await log.size()
                 assert await ledger.append(finished()) == size, "what was under way is still recorded"
                 await asyncio.sleep(0.1)
@@ -619,6 +624,33 @@ def test_a_rotation_that_is_cut_short_anywhere_leaves_a_key_that_signs(
         assert log.damage == []
 
     with_signed_log(dsn, tmp_path, scenario)
+
+
+def test_processes_that_start_while_the_key_is_rotated_get_one_that_is_there(tmp_path: Path) -> None:
+    path, name = tmp_path / "keys" / KEY_NAME, "log.example/audit"
+    load_signing_key(path, name)
+    ended = threading.Event()
+    failures: list[Exception] = []
+
+    def start() -> None:
+        while not ended.is_set():
+            try:
+                load_signing_key(path, name)
+            except SubgraphError as error:
+                failures.append(error)
+
+    starting = [threading.Thread(target=start) for _ in range(3)]
+    for each in starting:
+        each.start()
+    try:
+        rotated = [rotate_signing_key(path) for _ in range(25)]
+    finally:
+        ended.set()
+        for each in starting:
+            each.join()
+    assert failures == []
+    assert load_signing_key(path, name).verifier == rotated[-1][1]
+    assert len(known_keys(path.parent)) == 26
 
 
 def test_a_running_service_makes_no_key_where_its_keys_have_vanished(

@@ -126,6 +126,25 @@ def test_an_entry_with_everything_at_its_bound_is_one(fields: dict[str, Any]) ->
     assert len(entry.encode()) <= MAX_ENTRY_BYTES
 
 
+def test_the_longest_entry_of_all_is_one() -> None:
+    worst = "\x01"  # six bytes in JSON
+    call = HostCallNote(
+        function="search_memory",
+        target=worst * MAX_TARGET_CHARACTERS,
+        outcome="unknown",
+        elapsed_us=2**53 - 1,
+    )
+    entry = finished(
+        sealed={part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in Part},
+        actor=worst * MAX_ACTOR_CHARACTERS,
+        skill="a" * 1024,
+        capabilities=(worst * MAX_ITEM_CHARACTERS,) * MAX_LIST_ITEMS,
+        error=ErrorNote(code="A" * 40, message=worst * MAX_TEXT_CHARACTERS),
+        host_calls=(call,) * HOST_CALLS_IN_ENTRY,
+    )
+    assert 0.9 * MAX_ENTRY_BYTES < len(entry.encode()) <= MAX_ENTRY_BYTES
+
+
 @pytest.fixture
 def keys_file(tmp_path: Path) -> Path:
     return tmp_path / "keys" / "wrapping.key"
