@@ -18,7 +18,7 @@ LAYERS = [
     {"catalog"},
     {"capabilities"},
     {"execution"},
-    {"oversight"},
+    {"history", "oversight"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

@@ -6,22 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from subgraph.audit.entry import MAX_INTEGER
+from subgraph.audit.entry import MAX_INTEGER, text
 from subgraph.audit.invocations import FinishedInvocation
+from subgraph.audit.reader import RecordedInvocation
 from subgraph.audit.records import AuditRecord
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
 
 PAGE_LIMIT = 200
 """Entries of one page: with the largest entry (64 KiB) 13 MB are read, with a usual one 130 kB."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedInvocation:
-    """A finished invocation and where it stands in the log."""
-
-    seq: int
-    entry: FinishedInvocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +47,14 @@ async def invocation_page(
     Raises `InputInvalid` for a `limit` or `before` out of bounds, and `StorageUnavailable`. One skill and
     one actor together are looked for among the runs of whichever has fewer.
     """
-    filters = {"skill": skill_path, "actor": actor}
-    given = [name for name, value in filters.items() if value is not None]
     query = {
-        (): "invocation_page",
-        ("skill",): "invocation_page_of_skill",
-        ("actor",): "invocation_page_of_actor",
-        ("skill", "actor"): "invocation_page_of_both",
-    }[tuple(given)]
-    rows, following = await _page(database, query, since, before, limit, [filters[name] for name in given])
+        (True, True): "invocation_page",
+        (False, True): "invocation_page_of_skill",
+        (True, False): "invocation_page_of_actor",
+        (False, False): "invocation_page_of_both",
+    }[skill_path is None, actor is None]
+    filters = [each for each in (skill_path, actor) if each is not None]
+    rows, following = await _page(database, query, since, before, limit, filters)
     return InvocationPage(
         [RecordedInvocation(seq, FinishedInvocation.parse(entry)) for seq, entry in rows], following
     )
@@ -91,7 +83,7 @@ async def _page(
     since: datetime | None,
     before: int | None,
     limit: int,
-    filters: Sequence[object],
+    filters: Sequence[str],
 ) -> tuple[list[tuple[int, bytes]], int | None]:
     """Read one page; return its rows, and the `before` of the next."""
     if not 1 <= limit <= PAGE_LIMIT:
@@ -100,6 +92,8 @@ async def _page(
         raise InputInvalid("before is the sequence number of an entry")
     if since is not None and since.tzinfo is None:
         raise InputInvalid("since is a time with a zone, such as 2026-11-01T00:00:00Z")
+    if any(text(each) != each for each in filters):
+        return [], None  # nobody and nothing has a name that an entry cannot hold
     first = MAX_INTEGER if before is None else before
     # One more tells whether another page follows.
     found = await database.fetch(query, first, since, limit + 1, *filters)

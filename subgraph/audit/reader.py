@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,15 +11,26 @@ from subgraph.audit.invocations import FinishedInvocation
 from subgraph.storage import Database
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedInvocation:
+    """A finished invocation and where it stands in the log."""
+
+    seq: int
+    entry: FinishedInvocation
+
+
 async def find_invocations(
     database: Database, invocation_ids: Sequence[UUID]
-) -> dict[UUID, FinishedInvocation]:
+) -> dict[UUID, RecordedInvocation]:
     """Find the entries that finished invocations, in one query; those that are not there are left out.
 
     Raises `StorageUnavailable`.
     """
     rows = await database.fetch("invocations_get", list(invocation_ids))
-    return {row["invocation_id"]: FinishedInvocation.parse(row["entry"]) for row in rows}
+    return {
+        row["invocation_id"]: RecordedInvocation(row["seq"], FinishedInvocation.parse(row["entry"]))
+        for row in rows
+    }
 
 
 async def count_invocations(database: Database, paths: Sequence[str], since: datetime) -> dict[str, int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from subgraph import __version__
-from subgraph.cli import authoring, catalogue, decisions, running
+from subgraph.cli import authoring, catalogue, decisions, history, running
 
 app = typer.Typer(
     name="cyberos-skill-cli",
@@ -37,6 +37,8 @@ COMMANDS = (
     decisions.trust,
     decisions.limits,
     decisions.audit,
+    history.view,
+    history.kpis,
     authoring.new,
     authoring.build,
     authoring.fixtures,

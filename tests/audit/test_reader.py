@@ -3,7 +3,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from subgraph.audit import Ledger, count_invocations, find_invocations
+from subgraph.audit import Ledger, RecordedInvocation, count_invocations, find_invocations
 from subgraph.storage import Database
 from tests.audit.factory import NOON, finished
 from tests.support.postgres import run, settings_for
@@ -15,7 +15,9 @@ def test_an_invocation_is_found_by_its_id(dsn: str) -> None:
             entry = finished()
             identifier = uuid.UUID(entry.invocation_id)
             await ledger.append(entry)
-            assert await find_invocations(db, [identifier, uuid.uuid4()]) == {identifier: entry}
+            assert await find_invocations(db, [identifier, uuid.uuid4()]) == {
+                identifier: RecordedInvocation(0, entry)
+            }
             assert await find_invocations(db, []) == {}
 
     run(scenario())

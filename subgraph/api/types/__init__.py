@@ -1,5 +1,6 @@
 """The types of the schema. Names, fields and nullability are an interface that other teams compose."""
 
+from subgraph.api.types.audit import AuditRecord, Kpi
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.scalars import SCALARS, BigInt
@@ -8,10 +9,12 @@ from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
 
 __all__ = [
     "SCALARS",
+    "AuditRecord",
     "BigInt",
     "CapabilityGrant",
     "CapabilityRequest",
     "Invocation",
+    "Kpi",
     "Skill",
     "SkillLimitsInput",
     "SkillProblem",
