@@ -278,8 +278,10 @@ BEGIN
         SELECT
             date_trunc('hour', at, 'UTC') AS hour, kind, level, coalesce(executor, '') AS executor,
             coalesce("exitCode"::text, code, call ->> 'outcome', '') AS outcome,
-            coalesce(floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision)), -1)
-                AS bucket,
+            CASE
+                WHEN "elapsedUs" IS NULL THEN -1
+                ELSE floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision))
+            END AS bucket,
             count(*) AS number, coalesce(sum("elapsedUs"), 0) AS elapsed_us, min(seq) AS first_seq
         FROM item
         GROUP BY 1, 2, 3, 4, 5, 6

@@ -27,7 +27,7 @@ class History:
         self._catalog = catalog
         self._database = database
 
-    async def invocations(
+    async def past_invocations(
         self,
         principal: Principal,
         *,

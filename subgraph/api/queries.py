@@ -63,7 +63,7 @@ class Query:
         limit: int = 50,
         before: strawberry.ID | None = UNSET,
     ) -> list[Invocation]:
-        page = await info.context.service.history.invocations(
+        page = await info.context.service.history.past_invocations(
             info.context.principal,
             skill=skill_name or None,
             actor=actor or None,

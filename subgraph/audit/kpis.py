@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from subgraph.audit.reader import in_utc
 from subgraph.audit.tallies import BUCKETS_PER_OCTAVE, NO_TIME, Sort, Tally, read_tallies
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
@@ -168,9 +169,7 @@ async def read_kpis(database: Database, since: datetime | None = None) -> list[K
     Raises `InputInvalid` for more than `LONGEST_SPAN`, and `StorageUnavailable`.
     """
     now = datetime.now(UTC)
-    start = now - DEFAULT_SPAN if since is None else since
-    if start.tzinfo is None:
-        raise InputInvalid("since is a time with a zone, such as 2026-11-01T00:00:00Z")
+    start = now - DEFAULT_SPAN if since is None else in_utc(since)
     if start < now - LONGEST_SPAN:
         raise InputInvalid(f"figures are of {LONGEST_SPAN.days} days at most")
     tallies = await read_tallies(database, start)

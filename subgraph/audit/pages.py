@@ -8,7 +8,7 @@ from datetime import datetime
 
 from subgraph.audit.entry import MAX_INTEGER, text
 from subgraph.audit.invocations import FinishedInvocation
-from subgraph.audit.reader import RecordedInvocation
+from subgraph.audit.reader import RecordedInvocation, in_utc
 from subgraph.audit.records import AuditRecord
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
@@ -90,12 +90,11 @@ async def _page(
         raise InputInvalid(f"limit is within 1 and {PAGE_LIMIT}")
     if before is not None and not 0 <= before <= MAX_INTEGER:
         raise InputInvalid("before is the sequence number of an entry")
-    if since is not None and since.tzinfo is None:
-        raise InputInvalid("since is a time with a zone, such as 2026-11-01T00:00:00Z")
+    start = None if since is None else in_utc(since)
     if any(text(each) != each for each in filters):
         return [], None  # nobody and nothing has a name that an entry cannot hold
     first = MAX_INTEGER if before is None else before
     # One more tells whether another page follows.
-    found = await database.fetch(query, first, since, limit + 1, *filters)
+    found = await database.fetch(query, first, start, limit + 1, *filters)
     rows = [(row["seq"], row["entry"]) for row in found[:limit]]
     return rows, rows[-1][0] if len(found) > limit else None

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from subgraph.audit.invocations import FinishedInvocation
+from subgraph.errors import InputInvalid
 from subgraph.storage import Database
+
+
+def in_utc(since: datetime) -> datetime:
+    """Check a time that a caller gave, and put it into UTC. Raises `InputInvalid`."""
+    try:
+        if since.tzinfo is not None:
+            return since.astimezone(UTC)
+    except OverflowError:
+        pass  # within the first or the last day that there is
+    raise InputInvalid("since is a time with a zone, such as 2026-11-01T00:00:00Z")
 
 
 @dataclass(frozen=True, slots=True)

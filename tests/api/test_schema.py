@@ -98,9 +98,19 @@ ADDED = {
         "stderr",
         "hostCallCount",
         "hostCalls",
+        "seq",
     },
     "CapabilityGrant": set(),
-    "Query": {"_entities", "_service", "availableSkills", "capabilityRequests", "skillProblems"},
+    "Query": {
+        "_entities",
+        "_service",
+        "auditDecisions",
+        "availableSkills",
+        "capabilityRequests",
+        "invocations",
+        "kpis",
+        "skillProblems",
+    },
     "Mutation": {
         "activateSkills",
         "answerCapabilityRequest",
@@ -153,9 +163,9 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
-        "HostCall", "InvocationError", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
-        "TrustTier",
+        "AuditRecord", "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState",
+        "DeclaredCapability", "HostCall", "InvocationError", "Kpi", "SkillLimits", "SkillLimitsInput",
+        "SkillProblem", "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None
 

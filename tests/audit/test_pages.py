@@ -3,9 +3,10 @@ from __future__ import annotations
 import random
 import re
 import uuid
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,9 @@ def mixed_entries(count: int) -> list[Entry]:
 
 
 def with_log(
-    dsn: str, entries: list[Entry], scenario: Callable[[Database, list[tuple[int, Entry]]], Awaitable[None]]
+    dsn: str,
+    entries: Sequence[Entry],
+    scenario: Callable[[Database, list[tuple[int, Entry]]], Awaitable[None]],
 ) -> None:
     async def opened() -> None:
         async with Database(settings_for(dsn)) as db, Ledger(db) as ledger:
@@ -134,14 +137,15 @@ def test_an_entry_whose_clock_ran_back_is_not_missed(dsn: str) -> None:
         {"limit": -1},
         {"limit": 1, "before": -1},
         {"limit": 1, "before": 2**63},
+        {"limit": 1, "since": datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))},
         {"limit": 1, "since": datetime(2026, 1, 1)},  # noqa: DTZ001 -- that is what is refused
     ],
 )
-def test_a_page_is_bounded(dsn: str, arguments: dict[str, object]) -> None:
+def test_a_page_is_bounded(dsn: str, arguments: dict[str, Any]) -> None:
     async def scenario(db: Database, _: list[tuple[int, Entry]]) -> None:
         for read in (invocation_page, decision_page):
             with pytest.raises(InputInvalid):
-                await read(db, **arguments)  # type: ignore[operator]
+                await read(db, **arguments)
 
     with_log(dsn, [], scenario)
 
@@ -183,6 +187,15 @@ def test_a_deep_page_is_found_by_an_index_and_steps_over_nothing(dsn: str) -> No
         )
     ]
     with_log(dsn, entries, scenario)
+
+
+def test_nobody_has_a_name_that_no_entry_holds(dsn: str) -> None:
+    async def scenario(db: Database, _: list[tuple[int, Entry]]) -> None:
+        for name in ("a\0", "\ud800", "a" * 3000):
+            assert (await invocation_page(db, skill_path=name, actor="ann", limit=1)).invocations == []
+            assert (await decision_page(db, actor=name, limit=1)).decisions == []
+
+    with_log(dsn, [finished()], scenario)
 
 
 def test_the_largest_entries_fill_a_page(dsn: str) -> None:
