@@ -29,6 +29,7 @@ bench: $(VENV)/development.stamp build ## Measure everything that SPECIFICATION.
 
 campaign: $(VENV)/development.stamp build ## Run the long failure campaigns
 	$(BIN)/python -m benchmarks.campaign
+	$(BIN)/python -m benchmarks.outages
 
 psql: $(VENV)/runtime.stamp ## Open a shell on the database: make psql ARGS='-c "SELECT ..."'
 	@$(BIN)/python -m subgraph.storage.psql $(ARGS)

@@ -62,7 +62,7 @@ class Environment:
 def running_environment(plan: Plan, small: Subject, typescript: Subject) -> Iterator[Environment]:
     """Start the database and write the skills of the benchmarks; the end removes everything."""
     _forget_settings()
-    with _disk_directory() as directory:
+    with disk_directory() as directory:
         install((small, typescript), directory / "skills")
         server = EmbeddedPostgres(directory / "postgres")
         try:
@@ -110,7 +110,7 @@ def _forget_settings() -> None:
 
 
 @contextmanager
-def _disk_directory() -> Iterator[Path]:
+def disk_directory() -> Iterator[Path]:
     """A temporary directory on disk, which the unprivileged database user may pass through."""
     directory = Path(tempfile.mkdtemp(prefix="cyberos-bench-", dir=DISK))
     directory.chmod(0o755)

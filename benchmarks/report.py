@@ -17,6 +17,7 @@ _HEADINGS = {
     "median_ms": "median ms",
     "worst_ms": "worst ms",
     "calls_per_second": "calls/s",
+    "entries_per_second": "entries/s",
     "cpu_ms": "CPU ms",
     "bytes": "bytes",
     "cpu_us": "CPU µs/call",
@@ -24,6 +25,12 @@ _HEADINGS = {
     "seconds": "wall s",
     "memory_mib": "memory MiB",
     "ratio_p99": "p99 to alone",
+    "outages": "outages",
+    "acknowledged": "acknowledged",
+    "refused": "refused",
+    "away_ms": "away ms",
+    "wait_ms": "wait ms",
+    "writable_ms": "writable ms",
 }
 _EXACT_BELOW = 100  # from here on a digit after the point says nothing
 

@@ -233,6 +233,7 @@ DECLARE
     stack bytea[];
     top integer;
     position bigint;
+    ends bigint;
     body bytea;
     node bytea;
     known record;
@@ -253,16 +254,21 @@ BEGIN
     position := first;
     FOREACH body IN ARRAY entries LOOP
         node := sha256('\x00'::bytea || body);
+        ends := position;
         -- Each one bit at the end of the size is a subtree that this leaf completes.
-        WHILE (position >> (cardinality(stack) - top)) & 1 = 1 LOOP
+        WHILE ends & 1 = 1 LOOP
             node := sha256('\x01'::bytea || stack[top] || node);
             top := top - 1;
+            ends := ends >> 1;
         END LOOP;
-        stack := stack[1:top] || node;
         top := top + 1;
+        stack[top] := node;
         position := position + 1;
     END LOOP;
-    UPDATE audit.log_head SET size = position, frontier = stack;
+    IF first / audit.partition_entries() < position / audit.partition_entries() THEN
+        PERFORM audit.make_partitions(8);  -- however fast the log grows, there is always one more
+    END IF;
+    UPDATE audit.log_head SET size = position, frontier = stack[1:top];
     INSERT INTO audit.batch (batch_id, first_seq, entries) VALUES (batch, first, count);
 
     -- `json_to_record` reads each entry once; an operator a column would read it nine times.

@@ -16,11 +16,17 @@ from uuid import UUID
 from subgraph.audit import (
     Ledger,
     RecordedInvocation,
+    SubjectKeys,
     Totals,
     count_invocations,
     find_invocations,
     read_totals,
 )
+from subgraph.audit.checkpoint_stores import BucketStore, CheckpointStore, DirectoryStore
+from subgraph.audit.checkpoints import Checkpoints
+from subgraph.audit.log_tree import LogTree
+from subgraph.audit.upkeep import Upkeep
+from subgraph.audit_trail import AuditTrail
 from subgraph.capabilities import Authority, Broker
 from subgraph.catalog import (
     ActivatedSkill,
@@ -53,6 +59,7 @@ from subgraph.settings import Settings
 from subgraph.storage import Database
 
 _PING_SECONDS = 2.0
+_WRAPPING_KEY = "wrapping.key"
 _REQUESTED_LIMIT = 64  # capabilities in one request; the vocabulary has eight names
 _TIMEOUT_LEAST_MS, _TIMEOUT_MOST_MS = 10, 600_000  # as of CYBEROS_TIME_LIMIT_MS
 
@@ -77,8 +84,9 @@ class Service:
 
     A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
-    are made through `oversight`; the audit log is read through `history`. `runs_skills` False starts no
-    processes, for whoever only reads or decides; `invoke` then raises `ExecutionFailed`.
+    are made through `oversight`, the log is read through `history` and proved through `audit_trail`.
+    `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
+    `ExecutionFailed`.
     """
 
     def __init__(self, settings: Settings, *, runs_skills: bool = True) -> None:
@@ -92,6 +100,19 @@ class Service:
             )
         self._database = Database(settings)
         self._ledger = Ledger(self._database)
+        self._upkeep = Upkeep(self._database)
+        self._subjects = SubjectKeys(
+            self._database, settings.audit_keys / _WRAPPING_KEY, settings.audit_payloads
+        )
+        self._tree = LogTree(self._database)
+        self._checkpoints = Checkpoints(
+            self._tree,
+            _stores(settings),
+            settings.audit_keys,
+            settings.audit_origin,
+            on_damage=self._ledger.distrust,
+        )
+        self.audit_trail = AuditTrail(self._database, self._tree, self._checkpoints, self._subjects)
         self._authority = Authority(self._database)
         self._broker = Broker(self._authority)
         self._catalog = Catalog(_roots(settings), settings.catalog_index)
@@ -119,6 +140,7 @@ class Service:
             services=self._services,
             snapshots=self._snapshots,
             ledger=self._ledger,
+            subjects=self._subjects,
             landlock=landlock,
         )
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
@@ -150,6 +172,10 @@ class Service:
                 await stack.enter_async_context(self._pool)
                 await stack.enter_async_context(self._scripts)
             await stack.enter_async_context(self._database)
+            await stack.enter_async_context(self._upkeep)
+            await stack.enter_async_context(self._subjects)
+            # After the ledger has written its last, the last checkpoint is signed.
+            await stack.enter_async_context(self._checkpoints)
             await stack.enter_async_context(self._ledger)
             await stack.enter_async_context(self._authority)
             await stack.enter_async_context(self._services)
@@ -334,9 +360,17 @@ def _check_workspace(settings: Settings) -> None:
     """Raise `ValueError` when a skill that may write could change skills, or what the service keeps."""
     kept = (
         settings.builtin_skills_dir, settings.installed_skills_dir, settings.snapshots_dir,
-        settings.machine_code_dir, settings.catalog_index, settings.postgres_dir, *settings.skill_roots,
+        settings.machine_code_dir, settings.catalog_index, settings.postgres_dir, settings.audit_keys,
+        settings.checkpoints, *settings.skill_roots,
     )  # fmt: skip
     check_apart(settings.workspace_dir, {str(path): path for path in kept})
+
+
+def _stores(settings: Settings) -> list[CheckpointStore]:
+    stores: list[CheckpointStore] = [DirectoryStore(settings.checkpoints)]
+    if settings.checkpoint_bucket is not None:
+        stores.append(BucketStore(settings.checkpoint_bucket, settings.checkpoint_endpoint))
+    return stores
 
 
 def _roots(settings: Settings) -> list[SkillRoot]:

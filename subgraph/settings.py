@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -46,6 +47,13 @@ def bundled(name: str) -> Path:
     package = Path(__file__).parent
     packed = package / "_bundled" / name
     return packed if packed.is_dir() else package.parent / name
+
+
+class PayloadMode(StrEnum):
+    """What the audit log keeps of inputs and outputs."""
+
+    COMMITTED = "committed"
+    ENCRYPTED = "encrypted"
 
 
 class Settings(BaseSettings):
@@ -112,6 +120,30 @@ class Settings(BaseSettings):
         description="Run scripts of builtin skills in one interpreter, 100 times faster and not isolated "
         "from their own earlier calls.",
     )
+    audit_keys_dir: Path | None = Field(
+        default=None,
+        description="Directory of the keys of the audit log; unset is `audit-keys` below the home.",
+    )
+    audit_payloads: PayloadMode = Field(
+        default=PayloadMode.COMMITTED,
+        description="What the audit log keeps of inputs and outputs: `committed` or `encrypted`.",
+    )
+    audit_origin: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="Name of the audit log in its checkpoints; unset is one with the log's own id.",
+    )
+    checkpoint_dir: Path | None = Field(
+        default=None,
+        description="Directory of the audit log's signed checkpoints; unset is `checkpoints` below the home.",
+    )
+    checkpoint_bucket: str | None = Field(
+        default=None, description="Bucket where checkpoints are kept as well: `s3://bucket/prefix`."
+    )
+    checkpoint_endpoint: str | None = Field(
+        default=None, description="Address of the bucket's server, where it is not that of AWS."
+    )
     workers: int = Field(
         default_factory=lambda: max(2, os.cpu_count() or 2),
         ge=1,
@@ -139,7 +171,15 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("workspace", "secrets_dir", "memory_dir", "commands_dir", mode="after")
+    @field_validator(
+        "workspace",
+        "secrets_dir",
+        "memory_dir",
+        "commands_dir",
+        "audit_keys_dir",
+        "checkpoint_dir",
+        mode="after",
+    )
     @classmethod
     def _absolute_or_none(cls, directory: Path | None) -> Path | None:
         return None if directory is None else directory.expanduser().absolute()
@@ -186,6 +226,16 @@ class Settings(BaseSettings):
     def workspace_dir(self) -> Path:
         """The files that skills may be granted, and what they write."""
         return self.workspace or self.home / "workspace"
+
+    @property
+    def audit_keys(self) -> Path:
+        """The keys of the audit log."""
+        return self.audit_keys_dir or self.home / "audit-keys"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The audit log's signed checkpoints."""
+        return self.checkpoint_dir or self.home / "checkpoints"
 
     @property
     def snapshots_dir(self) -> Path:

@@ -18,7 +18,7 @@ LAYERS = [
     {"catalog"},
     {"capabilities"},
     {"execution"},
-    {"history", "oversight"},
+    {"audit_trail", "history", "oversight"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

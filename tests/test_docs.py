@@ -264,14 +264,18 @@ def test_single_test_of_the_contributing_guide_exists() -> None:
         r"^\$ \.venv/bin/python -m (pytest .*?)\s*(?:#.*)?$", page("CONTRIBUTING.md"), re.MULTILINE
     )
     assert len(commands) == 2
-    for command in commands:
-        found = subprocess.run(
+    collecting = [
+        subprocess.Popen(
             [sys.executable, "-m", *command.split(), "--collect-only", "-q"],
             cwd=ROOT,
-            capture_output=True,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        assert found.returncode == 0, found.stdout
+        for command in commands
+    ]
+    for process in collecting:
+        found, _ = process.communicate()
+        assert process.returncode == 0, found
 
 
 def test_address_of_the_router_is_that_of_its_configuration() -> None:

@@ -90,10 +90,11 @@ FROM pg_index
 WHERE indrelid = 'audit.entry'::regclass AND NOT indisprimary
 
 -- name: invocation_hours_fill
--- How many runs of each skill each hour has.
-INSERT INTO audit.invocation_hour
+-- How many runs of each skill each hour has, in the order in which they come: rows of an hour lie together.
+INSERT INTO audit.invocation_hour (skill_path, hour, invocations, first_seq, last_seq)
 SELECT skill_path, date_trunc('hour', at, 'UTC'), count(*), min(seq), max(seq)
-FROM audit.bulk_source WHERE kind = 'invocation.finished' GROUP BY 1, 2
+FROM audit.bulk_source WHERE kind = 'invocation.finished'
+GROUP BY 1, 2 ORDER BY 2, min(seq)
 
 -- name: entry_hours_fill
 -- The first entry of each hour.
@@ -113,7 +114,7 @@ INSERT INTO audit.tally_hour
     CASE WHEN kind = 'invocation.finished'
         THEN floor(8 * ln(elapsed_us::double precision) / ln(2::double precision)) ELSE -1
     END AS bucket
-, count(*) FROM audit.bulk_source GROUP BY 1, 2, 3, 4, 5, 6
+, count(*) FROM audit.bulk_source GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1
 
 -- name: totals_fill
 -- The same of all hours.

@@ -1,4 +1,4 @@
-"""The ASGI application: /graphql, GraphiQL's files, the probes, and /metrics."""
+"""The ASGI application: /graphql, GraphiQL's files, the log for witnesses, the probes, and /metrics."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from subgraph.api.authentication import Authenticator
 from subgraph.api.endpoint import GraphQLEndpoint
 from subgraph.api.graphiql import graphiql_routes
+from subgraph.api.log_routes import log_routes
 from subgraph.api.metrics import answer_metrics
 from subgraph.api.schema import build_schema
 from subgraph.errors import SubgraphError
@@ -61,6 +62,7 @@ def build_app(settings: Settings) -> Starlette:
         Route("/healthz", health, methods=["GET"]),
         Route("/readyz", readiness, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
+        *log_routes(service),
     ]
     if settings.introspection:
         routes += graphiql_routes()

@@ -130,3 +130,10 @@ class Mutation:
     async def reinstate_skill(self, info: Info, name: str, note: str | None = UNSET) -> Skill:
         oversight, principal = info.context.service.oversight, info.context.principal
         return Skill(header=await oversight.reinstate(principal, name, note or None))
+
+    @strawberry.mutation(
+        description="Destroy the key of a subject, who is an actor of the audit trail: its inputs and "
+        "outputs can then neither be read nor compared, and proofs hold. False when there was no key."
+    )
+    async def erase_subject(self, info: Info, subject: str) -> bool:
+        return await info.context.service.audit_trail.erase(info.context.principal, subject)

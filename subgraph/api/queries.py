@@ -10,6 +10,8 @@ from strawberry import UNSET
 from subgraph.api.context import Info
 from subgraph.api.identifiers import parse_identifier, parse_seq
 from subgraph.api.types import (
+    AuditCheckpoint,
+    AuditEntry,
     AuditRecord,
     CapabilityGrant,
     CapabilityRequest,
@@ -18,6 +20,7 @@ from subgraph.api.types import (
     Skill,
     SkillProblem,
 )
+from subgraph.api.types.scalars import BigInt
 from subgraph.capabilities import RequestState
 from subgraph.errors import SkillNotFound
 
@@ -117,6 +120,20 @@ class Query:
         return [
             CapabilityRequest(request=each) for each in await oversight.requests(principal, state or None)
         ]
+
+    @strawberry.field(description="An entry of the audit log; null when there is none.")
+    async def audit_entry(self, info: Info, seq: BigInt) -> AuditEntry | None:
+        entry = await info.context.service.audit_trail.entry(info.context.principal, int(seq))
+        return None if entry is None else AuditEntry.of(int(seq), entry)
+
+    @strawberry.field(
+        description="The newest signed checkpoint of the audit log. Whoever keeps it can tell later whether "
+        "the log was changed."
+    )
+    async def audit_checkpoint(self, info: Info) -> AuditCheckpoint:
+        trail = info.context.service.audit_trail
+        checkpoint, note = await trail.checkpoint()
+        return AuditCheckpoint.of(checkpoint, note, trail.vkey)
 
     @strawberry.field(description="What is wrong with skills that were found, and why others are left out.")
     async def skill_problems(self, info: Info) -> list[SkillProblem]:

@@ -5,6 +5,7 @@ from subgraph.audit.decisions import (
     ChangedTrust,
     CreatedGrant,
     DeniedCapability,
+    ErasedSubject,
     ReinstatedSkill,
     RequestedCapability,
     RevokedGrant,
@@ -23,6 +24,7 @@ from subgraph.audit.invocations import (
 from subgraph.audit.kpis import Kpi, read_kpis
 from subgraph.audit.ledger import Ledger
 from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page
+from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
 from subgraph.audit.tallies import Tally, Totals, read_totals
@@ -36,6 +38,7 @@ __all__ = [
     "DeniedCapability",
     "Entry",
     "EntryRefused",
+    "ErasedSubject",
     "ErrorNote",
     "FinishedInvocation",
     "FurtherHostCalls",
@@ -51,6 +54,7 @@ __all__ = [
     "RevokedGrant",
     "RevokedSkill",
     "StartedInvocation",
+    "SubjectKeys",
     "Tally",
     "Totals",
     "canonical",

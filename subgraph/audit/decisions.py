@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from subgraph.audit.entry import Entry, names, text
+from subgraph.audit.entry import MAX_ACTOR_CHARACTERS, Entry, SkillEntry, names, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedGrant(Entry):
+class CreatedGrant(SkillEntry):
     """A capability was granted to a skill, for the files of one content hash."""
 
     kind: ClassVar[str] = "grant.created"
@@ -22,7 +22,7 @@ class CreatedGrant(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokedGrant(Entry):
+class RevokedGrant(SkillEntry):
     """A capability was taken back from a skill, whatever its files."""
 
     kind: ClassVar[str] = "grant.revoked"
@@ -35,7 +35,7 @@ class RevokedGrant(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedCapability(Entry):
+class RequestedCapability(SkillEntry):
     """A call needed a capability that nobody had granted; an operator is asked."""
 
     kind: ClassVar[str] = "capability.requested"
@@ -48,7 +48,7 @@ class RequestedCapability(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeniedCapability(Entry):
+class DeniedCapability(SkillEntry):
     """An operator said no to a request for a capability."""
 
     kind: ClassVar[str] = "capability.denied"
@@ -63,7 +63,7 @@ class DeniedCapability(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedTrust(Entry):
+class ChangedTrust(SkillEntry):
     """An operator moved a skill to another trust tier; `warning` is what he was told that this opens."""
 
     kind: ClassVar[str] = "trust.changed"
@@ -78,7 +78,7 @@ class ChangedTrust(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedLimits(Entry):
+class ChangedLimits(SkillEntry):
     """An operator changed what one run of a skill may use; a limit that is not there is that of its tier."""
 
     kind: ClassVar[str] = "limits.changed"
@@ -95,7 +95,7 @@ class ChangedLimits(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevokedSkill(Entry):
+class RevokedSkill(SkillEntry):
     """A skill was revoked and runs no more."""
 
     kind: ClassVar[str] = "skill.revoked"
@@ -108,7 +108,7 @@ class RevokedSkill(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReinstatedSkill(Entry):
+class ReinstatedSkill(SkillEntry):
     """A revocation was taken back, and the skill may run again."""
 
     kind: ClassVar[str] = "skill.reinstated"
@@ -118,3 +118,20 @@ class ReinstatedSkill(Entry):
 
     def _details(self) -> dict[str, object]:
         return {"note": text(self.note)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedSubject(Entry):
+    """The key of a subject was destroyed: what the log holds of its inputs and outputs cannot be read again.
+
+    `destroyed` is False when there was no key.
+    """
+
+    kind: ClassVar[str] = "subject.erased"
+    level: ClassVar[str] = "warn"
+
+    subject: str
+    destroyed: bool
+
+    def _details(self) -> dict[str, object]:
+        return {"subject": text(self.subject, MAX_ACTOR_CHARACTERS), "destroyed": self.destroyed}

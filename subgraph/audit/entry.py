@@ -18,10 +18,10 @@ import orjson
 
 from subgraph.errors import ExecutionFailed
 
-SCHEMA = "cyberos.audit/1"
+SCHEMA = "cyberos.audit/2"
 
-MAX_ENTRY_BYTES = 64 * 1024
-"""Size of one entry: 100 times a usual one (660 bytes), and a batch of 256 stays under 16 MiB."""
+MAX_ENTRY_BYTES = 128 * 1024
+"""Size of one entry: 200 times a usual one (700 bytes). The longest hold two sealed payloads of 22 KB."""
 
 MAX_DEPTH = 8
 """Nesting of an entry; ours reach 2."""
@@ -121,14 +121,12 @@ def names(values: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(ABC):
-    """What all kinds share. `skill` is a path, `content_hash` that of the skill's files."""
+    """What all kinds share."""
 
     kind: ClassVar[str]
     level: ClassVar[str] = "info"
 
     actor: str
-    skill: str
-    content_hash: str
     entry_id: str = field(default_factory=_new_id)
     at: datetime = field(default_factory=_now)
 
@@ -142,8 +140,7 @@ class Entry(ABC):
                 "level": self._level(),
                 "at": timestamp(self.at),
                 "actor": text(self.actor, MAX_ACTOR_CHARACTERS),
-                "skill": self.skill,
-                "contentHash": self.content_hash,
+                **self._subject(),
                 **self._details(),
             }
         )
@@ -151,6 +148,20 @@ class Entry(ABC):
     def _level(self) -> str:
         return self.level
 
+    def _subject(self) -> dict[str, object]:
+        return {}
+
     @abstractmethod
     def _details(self) -> dict[str, object]:
         """The fields of this kind alone, by their names in the JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillEntry(Entry):
+    """What is about a skill: `skill` is its path, `content_hash` that of its files."""
+
+    skill: str
+    content_hash: str
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.skill, "contentHash": self.content_hash}

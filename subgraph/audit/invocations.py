@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import orjson
 
-from subgraph.audit.entry import MAX_ITEM_CHARACTERS, Entry, names, text, timestamp
+from subgraph.audit.entry import MAX_ITEM_CHARACTERS, SkillEntry, names, text, timestamp
 
 MAX_TARGET_CHARACTERS = 200
 HOST_CALLS_IN_ENTRY = 24
@@ -60,27 +60,29 @@ class HostCallNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartedInvocation(Entry):
+class StartedInvocation(SkillEntry):
     """A skill is about to run that may change something outside: what it may use, before it uses it."""
 
     kind: ClassVar[str] = "invocation.started"
 
     invocation_id: str
     executor: str
-    input_sha256: str
+    key_id: str
+    input_commitment: str
     capabilities: tuple[str, ...]
 
     def _details(self) -> dict[str, object]:
         return {
             "invocationId": self.invocation_id,
             "executor": self.executor,
-            "inputSha256": self.input_sha256,
+            "keyId": self.key_id,
+            "inputCommitment": self.input_commitment,
             "capabilities": names(self.capabilities),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotableHostCall(Entry):
+class NotableHostCall(SkillEntry):
     """A host call that was denied, or that reaches outside: written when it happens, one for each call."""
 
     kind: ClassVar[str] = "host.call"
@@ -99,7 +101,7 @@ class NotableHostCall(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FurtherHostCalls(Entry):
+class FurtherHostCalls(SkillEntry):
     """Host calls of a run for which the entry that finished it had no room; at most `HOST_CALLS_PER_PAGE`."""
 
     kind: ClassVar[str] = "host.calls"
@@ -117,11 +119,13 @@ class FurtherHostCalls(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedInvocation(Entry):
+class FinishedInvocation(SkillEntry):
     """A skill ran to an end, of whatever kind. Level `warn` unless `exit_code` is 0.
 
-    `elapsed_us` in microseconds, `memory_bytes` in bytes; hashes are hexadecimal SHA-256, that of the
-    output None if there was none.
+    `elapsed_us` in microseconds, `memory_bytes` in bytes. Commitments are those of `SubjectKey`, that of the
+    output None if there was none; `key_id` names the key that they are under. `sealed` holds what
+    `SubjectKey.seal` made of each part, None for one that was too long; it is None where nothing is
+    encrypted.
     """
 
     kind: ClassVar[str] = "invocation.finished"
@@ -132,8 +136,10 @@ class FinishedInvocation(Entry):
     started_at: datetime
     ended_at: datetime
     elapsed_us: int
-    input_sha256: str
-    output_sha256: str | None = None
+    key_id: str
+    input_commitment: str
+    output_commitment: str | None = None
+    sealed: Mapping[str, Mapping[str, Any] | None] | None = None
     capabilities: tuple[str, ...] = ()
     limits_hit: tuple[str, ...] = ()
     memory_bytes: int | None = None
@@ -163,8 +169,10 @@ class FinishedInvocation(Entry):
             started_at=datetime.fromisoformat(entry["startedAt"]),
             ended_at=datetime.fromisoformat(entry["endedAt"]),
             elapsed_us=entry["elapsedUs"],
-            input_sha256=entry["inputSha256"],
-            output_sha256=entry["outputSha256"],
+            key_id=entry["keyId"],
+            input_commitment=entry["inputCommitment"],
+            output_commitment=entry["outputCommitment"],
+            sealed=entry["sealed"],
             capabilities=tuple(entry["capabilities"]),
             limits_hit=tuple(entry["limitsHit"]),
             memory_bytes=entry["memoryBytes"],
@@ -184,8 +192,10 @@ class FinishedInvocation(Entry):
             "startedAt": timestamp(self.started_at),
             "endedAt": timestamp(self.ended_at),
             "elapsedUs": self.elapsed_us,
-            "inputSha256": self.input_sha256,
-            "outputSha256": self.output_sha256,
+            "keyId": self.key_id,
+            "inputCommitment": self.input_commitment,
+            "outputCommitment": self.output_commitment,
+            "sealed": self.sealed,
             "capabilities": names(self.capabilities),
             "limitsHit": names(self.limits_hit),
             "memoryBytes": self.memory_bytes,
@@ -196,7 +206,7 @@ class FinishedInvocation(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedInvocation(Entry):
+class RefusedInvocation(SkillEntry):
     """A skill did not run: `code` and `message` as the caller saw them, `capabilities` as requested.
 
     `invocation_id` is None unless an entry said before that this run starts.

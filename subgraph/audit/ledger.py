@@ -35,8 +35,14 @@ log = logging.getLogger(__name__)
 QUEUE_LIMIT = 4096
 """Entries that may wait: a fifth of a second's work at the measured rate, 3 MB of usual entries."""
 
+QUEUE_BYTES = 64 * 1024 * 1024
+"""Bytes that may wait, for entries that are larger than usual: an eighth of a replica of half a gigabyte."""
+
 BATCH_LIMIT = 256
 """Entries of one flush: beyond it throughput gains little and the first caller waits for the last row."""
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bytes of one flush. PostgreSQL holds a batch several times over, and must be done in `FLUSH_SECONDS`."""
 
 WAIT_SECONDS = 5.0
 """Longest wait of a caller, so that an outage is an error and not a hang."""
@@ -100,16 +106,27 @@ class Ledger:
     """
 
     def __init__(
-        self, database: Database, *, queue_limit: int = QUEUE_LIMIT, batch_limit: int = BATCH_LIMIT
+        self,
+        database: Database,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        queue_bytes: int = QUEUE_BYTES,
+        batch_limit: int = BATCH_LIMIT,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         self._database = database
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._batch_limit = batch_limit
+        self._batch_bytes = batch_bytes
         self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
         self._in_flight: deque[_Batch] = deque()
         self._connection: Connection | None = None
+        self._failing = False  # the last flush failed, and no other has succeeded since
         self._wake = asyncio.Event()
         self._pause = FIRST_PAUSE_SECONDS
+        self._distrusted: StorageUnavailable | None = None
         self._closing = True
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -144,11 +161,23 @@ class Ledger:
     def ensure_writable(self) -> None:
         """Check before a skill runs that its entry could be written; costs nothing.
 
-        Raises `StorageUnavailable` if the connection is gone, `Overloaded` if the queue is full.
+        Raises `StorageUnavailable` if the connection is gone, the last flush failed or the log is not to be
+        trusted, `Overloaded` if the queue is full: if it has no room for one more entry of any size.
         """
+        if self._distrusted is not None:
+            raise self._distrusted
+        self._ensure_open()
+
+    def distrust(self, reason: StorageUnavailable) -> None:
+        """Let no more skills run: the log was changed. What runs is still recorded."""
+        self._distrusted = reason
+
+    def _ensure_open(self) -> None:
         if self._closing or self._connection is None or self._writer is None or self._writer.done():
             raise StorageUnavailable
-        if len(self._queue) >= self._queue_limit:
+        if self._failing:  # connected, but a disk may be full: the batch in flight finds out
+            raise StorageUnavailable
+        if len(self._queue) >= self._queue_limit or self._queued_bytes > self._queue_bytes - MAX_ENTRY_BYTES:
             raise Overloaded
 
     @property
@@ -171,10 +200,11 @@ class Ledger:
         encoded = entry if isinstance(entry, bytes) else entry.encode()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise EntryRefused(f"An audit entry of {len(encoded)} bytes exceeds {MAX_ENTRY_BYTES}.")
-        self.ensure_writable()
+        self._ensure_open()
         loop = asyncio.get_running_loop()
         waiting = _Waiting(encoded, loop.create_future(), loop.time() + WAIT_SECONDS)
         self._queue.append(waiting)
+        self._queued_bytes += len(encoded)
         self._wake.set()
         if self._expiry is None:
             self._expiry = loop.call_later(EXPIRY_SECONDS, self._expire)
@@ -190,13 +220,28 @@ class Ledger:
             elif self._in_flight:
                 await self._attempt(self._connection, self._in_flight[0])
             elif self._queue:
-                count = min(len(self._queue), self._batch_limit)
-                self._in_flight.append(_Batch([self._queue.popleft() for _ in range(count)]))
+                self._in_flight.append(self._next_batch())
             elif self._closing:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
+
+    def _next_batch(self) -> _Batch:
+        """Take what waits, in its order: one entry, and more of them while they fit."""
+        entries = [self._take()]
+        room = self._batch_bytes - len(entries[0].encoded)
+        while self._queue and len(entries) < self._batch_limit:
+            room -= len(self._queue[0].encoded)
+            if room < 0:
+                break
+            entries.append(self._take())
+        return _Batch(entries)
+
+    def _take(self) -> _Waiting:
+        waiting = self._queue.popleft()
+        self._queued_bytes -= len(waiting.encoded)
+        return waiting
 
     async def _attempt(self, connection: Connection, batch: _Batch) -> None:
         """Store the first batch in flight; it stays there while nobody knows what became of it."""
@@ -218,9 +263,11 @@ class Ledger:
             batch.store(first)
             self._in_flight.popleft()
             self._pause = FIRST_PAUSE_SECONDS
+            self._recovered()
 
     def _isolate(self, batch: _Batch, error: asyncpg.PostgresError) -> None:
         """Replace a batch that was refused by its halves, or fail the entry that stands alone."""
+        self._recovered()
         self._in_flight.popleft()
         if len(batch.entries) > 1:
             self._in_flight.extendleft(reversed(batch.halves()))
@@ -243,12 +290,20 @@ class Ledger:
         except _CONNECT_FAILURES as error:  # whatever it is, the next attempt may do better
             log.debug("the ledger is not connected yet: %s", error)
         else:
-            log.info("the ledger is connected again")
+            if not self._failing:
+                log.info("the ledger is connected again")
 
     def _lose(self, connection: Connection, error: Exception) -> None:
-        log.warning("the ledger lost its connection: %s", type(error).__name__)
+        if not self._failing:  # once an outage, not at each attempt
+            log.warning("the ledger cannot flush: %s", type(error).__name__)
+        self._failing = True
         self._terminated(connection)
         connection.terminate()
+
+    def _recovered(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("the ledger can flush again")
 
     def _terminated(self, connection: object) -> None:
         if connection is self._connection:
@@ -269,6 +324,6 @@ class Ledger:
                 if waiting.expires <= now:
                     waiting.fail(unavailable(TimeoutError()))
         while self._queue and self._queue[0].expires <= now:
-            self._queue.popleft().fail(unavailable(TimeoutError()))
+            self._take().fail(unavailable(TimeoutError()))
         if self._queue or self._in_flight:
             self._expiry = loop.call_later(EXPIRY_SECONDS, self._expire)

@@ -73,6 +73,16 @@ FORMS: Mapping[str, Form] = {
     "limits.changed": _by_people("Limits changed", ("Limits", "limits"), ("Executors", "executors")),
     "skill.revoked": _by_people("Skill revoked", _NOTE),
     "skill.reinstated": _by_people("Skill reinstated", _NOTE),
+    "subject.erased": Form(
+        "Subject erased",
+        (
+            ("Subject", "subject"),
+            ("Key destroyed", "destroyed"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Entry", "id"),
+        ),
+    ),
 }
 """A kind that is not here reads under `Decision`, with all of its fields by their own names."""
 

@@ -7,34 +7,18 @@ and whoever can replace it can make verification fail: the file is refused where
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
 from pathlib import Path
 
+from subgraph.audit.key_files import KeyFileRefused, create_private, make_directory, publish, read_private
 from subgraph.audit.notes import Signer
-from subgraph.errors import StorageUnavailable
-
-MAX_KEY_FILE_BYTES = 1024
-"""Of a key file: a name of 255 bytes makes 325."""
 
 PUBLIC_SUFFIX = ".pub"
-
-_DIRECTORY_MODE = 0o700
-_KEY_MODE = 0o600
-_PUBLIC_MODE = 0o644
-_OTHERS = 0o077
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
-class SigningKeyRefused(StorageUnavailable):
-    """The key that signs the audit log's checkpoints cannot be used."""
 
 
 def load_signing_key(path: Path, name: str) -> Signer:
     """Read the key file, or make it if there is none; write the public key beside it.
 
-    Of processes that start at once, all get the same key. Raises `SigningKeyRefused`, and `ValueError` for a
+    Of processes that start at once, all get the same key. Raises `KeyFileRefused`, and `ValueError` for a
     name that no key may have.
 
     1. The directory is made for this user alone. One that others may write to is refused.
@@ -47,97 +31,39 @@ def load_signing_key(path: Path, name: str) -> Signer:
     """
     public = path.with_name(path.name + PUBLIC_SUFFIX)
     try:
-        path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)  # 1
-        if path.parent.stat().st_mode & _OTHERS_MAY_WRITE:
-            raise SigningKeyRefused(f"Others may write to {path.parent}, where the signing key lies.")
+        make_directory(path.parent)  # 1
         try:
             signer = _read(path)  # 2
         except FileNotFoundError:
             if not public.exists():
-                _create(path, Signer.generate(name))  # 3
+                create_private(path, Signer.generate(name).skey)  # 3
             signer = _read(path)  # 4
         if signer.name != name:  # 5
-            raise SigningKeyRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
+            raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
         _publish(public, signer.verifier.vkey)
     except FileNotFoundError as error:
-        raise SigningKeyRefused(
+        raise KeyFileRefused(
             f"The signing key {path} is gone, while {public} is there. Restore it; or keep the public key "
             "elsewhere, for what was signed, and start with a new pair."
         ) from error
     except OSError as error:
-        raise SigningKeyRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
+        raise KeyFileRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
     return signer
 
 
 def _read(path: Path) -> Signer:
-    if path.is_symlink():
-        raise SigningKeyRefused(f"The signing key {path} is a symbolic link.")
-    # Opened as no link all the same, should it become one now; without waiting, should it be a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    line = read_private(path)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SigningKeyRefused(f"The signing key {path} is no regular file.")
-        if status.st_uid != os.geteuid():
-            raise SigningKeyRefused(f"The signing key {path} belongs to another user.")
-        if status.st_mode & _OTHERS:
-            raise SigningKeyRefused(f"Others may read or write the signing key {path}: `chmod 600` it.")
-        content = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    try:
-        text = content.decode()
-        if len(content) > MAX_KEY_FILE_BYTES or not text.endswith("\n"):
-            raise ValueError("it is not one line")
-        return Signer.parse(text[:-1])
-    except UnicodeDecodeError as error:
-        # Not chained: the cause would hold the file's bytes.
-        raise SigningKeyRefused(f"The signing key {path} is malformed: {error.reason}.") from None
+        return Signer.parse(line)
     except ValueError as error:
-        raise SigningKeyRefused(f"The signing key {path} is malformed: {error}.") from error
-
-
-def _create(path: Path, signer: Signer) -> None:
-    unfinished = _write(path, signer.skey, _KEY_MODE)
-    try:
-        os.link(unfinished, path)
-    except FileExistsError:
-        return  # another process was first: its key is everybody's
-    finally:
-        unfinished.unlink()
-    _flush(path.parent)
+        raise KeyFileRefused(f"The signing key {path} is malformed: {error}.") from error
 
 
 def _publish(path: Path, vkey: str) -> None:
     try:
         published = path.read_bytes()
     except FileNotFoundError:
-        _write(path, vkey, _PUBLIC_MODE).replace(path)
+        publish(path, vkey)
         return
     if published != f"{vkey}\n".encode():
-        raise SigningKeyRefused(f"{path} is not the public key of the signing key beside it.")
-
-
-def _write(path: Path, line: str, mode: int) -> Path:
-    """Write a line to a new file beside `path`, flushed to the disk."""
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _KEY_MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)  # whatever the umask
-            file.write(f"{line}\n".encode())
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return unfinished
-
-
-def _flush(directory: Path) -> None:
-    """Make a new name in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise KeyFileRefused(f"{path} is not the public key of the signing key beside it.")

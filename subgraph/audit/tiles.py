@@ -19,12 +19,9 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_TILE_LEVEL = 63
 """The last level that the specification gives a path; a tree of `MAX_SIZE` leaves reaches level 7."""
 
-MAX_PATH_CHARACTERS = 64
-"""Of a tile's path: the largest index has 19 digits, so the longest path has 47 characters."""
-
+# Seven groups of digits hold every index up to `MAX_SIZE`.
 _PATH = re.compile(
-    r"tile/(?P<level>0|[1-9][0-9]?)/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",
-    re.ASCII,
+    r"tile/(?P<level>0|[1-9][0-9]?)/(?P<index>(?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 )
 
 
@@ -50,7 +47,7 @@ class Tile:
     @classmethod
     def parse(cls, path: str) -> Self:
         """Read a path, which has one form only. Raises `ValueError` for any other text."""
-        matched = _PATH.fullmatch(path) if len(path) <= MAX_PATH_CHARACTERS else None
+        matched = _PATH.fullmatch(path)
         if matched is None:
             raise ValueError("not the path of a tile")
         index = int(matched["index"].replace("x", "").replace("/", ""))

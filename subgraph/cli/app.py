@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from subgraph import __version__
-from subgraph.cli import authoring, catalogue, decisions, history, running
+from subgraph.cli import audit, authoring, catalogue, decisions, history, running
 
 app = typer.Typer(
     name="cyberos-skill-cli",
@@ -36,7 +36,6 @@ COMMANDS = (
     decisions.reinstate,
     decisions.trust,
     decisions.limits,
-    decisions.audit,
     history.view,
     history.kpis,
     authoring.new,
@@ -52,6 +51,9 @@ def name_of(command: Callable[..., None]) -> str:
 
 for command in COMMANDS:
     app.command(name_of(command))(command)
+
+
+app.add_typer(audit.app, name="audit")
 
 
 def _print_version(wanted: bool) -> None:

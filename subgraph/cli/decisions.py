@@ -12,7 +12,7 @@ import typer
 from subgraph.capabilities import CapabilityRequest, Grant, RequestState, TrustTier, parse_capability
 from subgraph.capabilities.vocabulary import describe
 from subgraph.catalog import exact_name
-from subgraph.cli.catalogue import NONE, AsJson, named_limits
+from subgraph.cli.catalogue import AsJson, named_limits
 from subgraph.cli.output import say, say_json, table
 from subgraph.cli.running import ExecutorChoice
 from subgraph.cli.session import MISUSED, fail, with_service
@@ -249,62 +249,6 @@ def limits(
         for name, value in named_limits(policy.limits).items()
     )
     say(f"{values}  executors={names}")
-
-
-def audit(
-    since: Annotated[
-        str | None, typer.Option(help="Only grants since then: 30m, 24h, 7d, or a date as 2026-11-01.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Report which capabilities were granted, by whom, and whether they are still for the same files."""
-    first = datetime.min.replace(tzinfo=UTC) if since is None else parse_since(since, datetime.now(UTC))
-
-    async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
-        grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
-        valid = [(each, await service.oversight.is_valid(each)) for each in grants]
-        headers = await service.skills(principal)
-        revoked = 0
-        without = []
-        for header in headers:
-            revoked += service.oversight.revocation_of(principal, header.path) is not None
-            try:
-                declared = await service.oversight.declared(principal, exact_name(header.path))
-            except SubgraphError:
-                continue
-            if not any(each.problem is None for each in declared):
-                without.append(header.path)
-        return valid, without, revoked
-
-    grants, without, revoked = with_service(work)
-    stale = sum(not valid for _, valid in grants)
-    if as_json:
-        say_json(
-            {
-                "grants": [
-                    {
-                        "skill": each.skill_path,
-                        "capability": each.capability,
-                        "granted_by": each.granted_by,
-                        "granted_at": each.granted_at,
-                        "content_hash": each.content_hash,
-                        "valid": valid,
-                    }
-                    for each, valid in grants
-                ],
-                "stale": stale,
-                "revoked": revoked,
-            }
-        )
-        return
-    rows = [
-        (each.skill_path, each.capability, each.granted_by, "✓" if valid else "stale")
-        for each, valid in grants
-    ]
-    rows += [(path, "(none — declares nothing)", NONE, "✓") for path in without]
-    table(("skill", "capability", "granted_by", "valid?"), sorted(rows))
-    count = f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'}"
-    say(f"\n{count} on file · {stale} stale · {revoked} revoked")
 
 
 _SINCE = re.compile(r"([1-9][0-9]{0,5})([mhd])")

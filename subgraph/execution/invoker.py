@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from subgraph.audit import Ledger
+from subgraph.audit import Ledger, SubjectKeys
 from subgraph.capabilities import Authority, Broker, Capability, TrustTier, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog, Snapshots
 from subgraph.errors import (
@@ -58,6 +58,7 @@ class Invoker:
         services: HostServices,
         snapshots: Snapshots,
         ledger: Ledger,
+        subjects: SubjectKeys,
         landlock: bool,
     ) -> None:
         self._catalog = catalog
@@ -68,7 +69,8 @@ class Invoker:
         self._services = services
         self._snapshots = snapshots
         self._ledger = ledger
-        self._recorder = RunRecorder(ledger)
+        self._subjects = subjects
+        self._recorder = RunRecorder(ledger, seals=subjects.encrypts)
         self._landlock = landlock
         self._running: dict[asyncio.Task[Invocation], AdmittedRun] = {}
         authority.when_changed(self._stop_what_may_not_run)
@@ -97,7 +99,7 @@ class Invoker:
            an operator is asked for what nobody has granted yet.
         3. The executor is one that the skill's trust tier allows. A skill that the operator did not choose
            runs only where the kernel confines it in full.
-        4. The ledger can take the entry.
+        4. The ledger can take the entry, and there is a key for what it says of input and output.
         5. What every run of the skill needs is done: workers have the component, say. Whoever asks for a
            skill whose component cannot be run is recorded: an attack on the compiler looks like that.
         6. If the run may change something outside, an entry says so first. From here on a caller that goes
@@ -129,6 +131,7 @@ class Invoker:
         executor = self._choose(skill, request.executor, policy, tier)
         # 4.
         self._recorder.ensure_writable()
+        key = await self._subjects.of(request.actor)
         # 5.
         try:
             run = await self._executors[executor].prepare(skill, policy.profile)
@@ -145,6 +148,7 @@ class Invoker:
             executor=executor,
             run=run,
             version=version,
+            key=key,
         )
         session = await self._session(admitted)
         # 6. to 8.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from subgraph.audit import (
     RefusedInvocation,
     StartedInvocation,
 )
+from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
 from subgraph.capabilities import Capability, TrustTier
 from subgraph.catalog import ActivatedSkill
 from subgraph.errors import Overloaded, StorageUnavailable, SubgraphError
@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class AdmittedRun:
-    """A run that passed every check, until it has ended. `version` is that of the decisions it rests on."""
+    """A run that passed every check, until it has ended. `version` is that of the decisions it rests
+    on, `key` that of the caller."""
 
     identity: RunIdentity
     skill: ActivatedSkill
@@ -50,6 +51,7 @@ class AdmittedRun:
     executor: Executor
     run: Run
     version: int
+    key: SubjectKey
     started_at: datetime | None = None
     objection: SubgraphError | None = None
     ended: bool = False
@@ -101,8 +103,9 @@ class AdmittedRun:
 class RunRecorder:
     """Writes the entries about runs. Each method raises `StorageUnavailable` and `Overloaded`."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, seals: bool) -> None:
         self._ledger = ledger
+        self._seals = seals
 
     def ensure_writable(self) -> None:
         """Raise `StorageUnavailable` when no entry could be written now."""
@@ -137,7 +140,8 @@ class RunRecorder:
                 content_hash=admitted.skill.content_hash,
                 invocation_id=str(admitted.identity.invocation_id),
                 executor=admitted.executor.value,
-                input_sha256=_sha256(admitted.request.input),
+                key_id=admitted.key.key_id,
+                input_commitment=_committed(admitted, Part.INPUT, admitted.request.input),
                 capabilities=tuple(map(str, admitted.capabilities)),
             )
         )
@@ -164,8 +168,12 @@ class RunRecorder:
             started_at=invocation.started_at,
             ended_at=invocation.ended_at,
             elapsed_us=invocation.elapsed_us,
-            input_sha256=_sha256(admitted.request.input),
-            output_sha256=None if reply.output is None else _sha256(reply.output),
+            key_id=admitted.key.key_id,
+            input_commitment=_committed(admitted, Part.INPUT, admitted.request.input),
+            output_commitment=None
+            if reply.output is None
+            else _committed(admitted, Part.OUTPUT, reply.output),
+            sealed=_sealed(admitted, reply.output) if self._seals else None,
             capabilities=invocation.capabilities,
             limits_hit=() if reply.limit is None else (reply.limit,),
             memory_bytes=invocation.memory_bytes,
@@ -186,5 +194,16 @@ class RunRecorder:
             ) from error
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _committed(admitted: AdmittedRun, part: Part, text: str) -> str:
+    return admitted.key.commitment(str(admitted.identity.invocation_id), part, text.encode())
+
+
+def _sealed(admitted: AdmittedRun, output: str | None) -> dict[str, dict[str, object] | None]:
+    """Encrypt input and output; None stands for one that is too long for an entry."""
+    parts = {Part.INPUT: admitted.request.input} | ({} if output is None else {Part.OUTPUT: output})
+    invocation_id = str(admitted.identity.invocation_id)
+    encoded = {part: text.encode() for part, text in parts.items()}
+    return {
+        part.value: admitted.key.seal(invocation_id, part, data) if len(data) <= MAX_SEALED_BYTES else None
+        for part, data in encoded.items()
+    }

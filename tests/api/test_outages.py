@@ -68,12 +68,12 @@ def test_without_its_database_every_call_says_so_and_work_resumes_with_it(direct
 
 def test_a_skill_that_is_stopped_is_an_invocation_with_its_limit(server: str, tmp_path: Path) -> None:
     with empty_database(server) as dsn:
-        settings = skill_settings(tmp_path, dsn, time_limit_ms=200)
+        settings = skill_settings(tmp_path, dsn, time_limit_ms=1000)
         write_skill(settings.skill_roots[0], "loops", guest=component(guests.LOOPS))
         write_skill(settings.skill_roots[0], "grows", guest=component(guests.GROWS_BY_A_GIBIBYTE))
         with application(settings) as client:
             for name, exit_code, limit in (
-                ("loops", 124, "longer than 200 ms"),
+                ("loops", 124, "longer than 1000 ms"),
                 ("grows", 137, "more than 67108864 bytes"),
             ):
                 invocation = client.data(INVOKE, name=name)["invokeSkill"]

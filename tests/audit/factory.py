@@ -24,8 +24,9 @@ def finished(**changes: Any) -> FinishedInvocation:
         "started_at": NOON - timedelta(microseconds=812),
         "ended_at": NOON,
         "elapsed_us": 812,
-        "input_sha256": "b" * 64,
-        "output_sha256": "c" * 64,
+        "key_id": "0123456789abcdef",
+        "input_commitment": "b" * 64,
+        "output_commitment": "c" * 64,
         "capabilities": ("fs.read", "log"),
         "memory_bytes": 1_048_576,
     }

@@ -211,6 +211,12 @@ def test_evidence_is_refused_with_its_reason(make: Callable[[], bytes], reason: 
     assert reason in refused(make())
 
 
+def test_a_hash_of_another_length_is_refused_before_anything_is_verified() -> None:
+    for length in (0, 31, 33):
+        with pytest.raises(EvidenceInvalid, match="inclusion"):
+            Evidence.parse(document(inclusion=[base64.b64encode(b"a" * length).decode()]))
+
+
 def test_checkpoints_of_two_logs_prove_no_growth() -> None:
     mixed = replace(bundle(), consistency=Growth(note(5, OTHER), reference.proof(5, SIZE)))
     with pytest.raises(EvidenceInvalid, match="different logs"):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -12,10 +11,12 @@ import asyncpg
 import pytest
 
 from subgraph.audit import Entry, EntryRefused, Ledger, RevokedSkill, ledger
+from subgraph.audit.entry import MAX_ENTRY_BYTES
 from subgraph.errors import Overloaded, StorageUnavailable
 from subgraph.storage import Database, EmbeddedPostgres
 from subgraph.storage.migrations import Connection
 from tests.audit.factory import finished
+from tests.support.ledger import Load, LogCheck
 from tests.support.postgres import EmbeddedSettings, execute, kill_postmaster, run, settings_for, until
 
 T = TypeVar("T")
@@ -46,39 +47,10 @@ def cut(writer: Ledger) -> str:
     return f"SELECT pg_terminate_backend({writer._connection.get_server_pid()})"
 
 
-class Load:
-    """Callers that append until told to stop, and what they were told."""
-
-    def __init__(self, writer: Ledger, callers: int) -> None:
-        self.acknowledged: dict[int, bytes] = {}
-        self.failed: list[bytes] = []
-        self._writer = writer
-        self._stop = False
-        self._callers = [asyncio.create_task(self._call()) for _ in range(callers)]
-
-    async def _call(self) -> None:
-        while not self._stop:
-            encoded = finished().encode()
-            try:
-                seq = await self._writer.append(encoded)
-            except StorageUnavailable:
-                self.failed.append(encoded)
-                await asyncio.sleep(0.01)
-            else:
-                assert seq not in self.acknowledged
-                self.acknowledged[seq] = encoded
-
-    async def stop(self) -> None:
-        self._stop = True
-        await asyncio.gather(*self._callers)
-
-    async def check(self, db: Database) -> None:
-        """Every acknowledged entry is stored where it was said to be, and no entry twice."""
-        rows = await stored(db)
-        assert [seq for seq, _ in rows] == list(range(len(rows)))
-        assert max(Counter(entry for _, entry in rows).values()) == 1
-        assert dict(rows).items() >= self.acknowledged.items()
-        assert set(dict(rows).values()) <= {*self.acknowledged.values(), *self.failed}
+def padded(size: int) -> bytes:
+    """An entry of `size` bytes."""
+    note = RevokedSkill(actor="ann", skill="a/b", content_hash="a", note="").encode()
+    return note + b" " * (size - len(note))
 
 
 def test_sequence_numbers_are_dense_under_64_callers(dsn: str) -> None:
@@ -147,6 +119,27 @@ def test_entries_that_wait_together_share_a_flush(dsn: str, monkeypatch: pytest.
     assert batches == [256, 256, 88]
 
 
+def test_a_flush_is_bounded_by_bytes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[list[int]] = []
+    attempt = Ledger._attempt
+
+    async def noted(self: Ledger, connection: Connection, batch: ledger._Batch) -> None:
+        batches.append([len(waiting.encoded) for waiting in batch.entries])
+        await attempt(self, connection, batch)
+
+    monkeypatch.setattr(Ledger, "_attempt", noted)
+
+    async def scenario() -> None:
+        sizes = (1000, 1000, 1000, 1001, 1000, 5000, 1000)
+        async with Database(settings_for(dsn)) as db, Ledger(db, batch_bytes=3000) as writer:
+            numbers = await asyncio.gather(*(writer.append(padded(size)) for size in sizes))
+        assert numbers == list(range(len(sizes)))
+
+    run(scenario())
+    # Exactly full; one byte too many; larger than a batch may be, so alone.
+    assert batches == [[1000, 1000, 1000], [1001, 1000], [5000], [1000]]
+
+
 @pytest.mark.parametrize(
     "poison",
     [
@@ -197,7 +190,7 @@ def test_a_batch_has_entries(dsn: str, entries: list[bytes | None] | None) -> No
 def test_an_oversized_entry_is_refused(dsn: str) -> None:
     async def scenario(_: Database, writer: Ledger) -> None:
         with pytest.raises(EntryRefused, match="exceeds"):
-            await writer.append(b" " * 70_000)
+            await writer.append(b" " * 140_000)
 
     with_ledger(dsn, scenario)
 
@@ -216,6 +209,42 @@ def test_a_full_queue_is_overload(dsn: str) -> None:
             writer.ensure_writable()
 
     run(scenario())
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_queue_without_room_for_the_largest_entry_is_overload(dsn: str, extra: int) -> None:
+    sizes = [MAX_ENTRY_BYTES, 1000 + extra]
+
+    async def scenario() -> None:
+        room = 2 * MAX_ENTRY_BYTES + 1000
+        async with Database(settings_for(dsn)) as db, Ledger(db, queue_bytes=room) as writer:
+            callers = [asyncio.create_task(writer.append(padded(size))) for size in sizes]
+            await asyncio.sleep(0)  # all of them wait, and the writer has not begun
+            if extra:
+                with pytest.raises(Overloaded):
+                    writer.ensure_writable()
+                with pytest.raises(Overloaded):
+                    await writer.append(padded(500))
+            else:
+                writer.ensure_writable()
+            assert await asyncio.gather(*callers) == [0, 1]
+            assert writer._queued_bytes == 0
+            writer.ensure_writable()
+
+    run(scenario())
+
+
+def test_an_entry_that_expires_in_the_queue_makes_room(dsn: str) -> None:
+    async def scenario(_: Database, writer: Ledger) -> None:
+        caller = asyncio.create_task(writer.append(padded(500)))
+        await asyncio.sleep(0)  # it waits, and the writer has not begun
+        writer._queue[0].expires = 0.0
+        writer._expire()
+        assert writer._queued_bytes == 0
+        with pytest.raises(StorageUnavailable):
+            await caller
+
+    with_ledger(dsn, scenario)
 
 
 def test_a_cancelled_caller_does_not_disturb_its_batch(dsn: str) -> None:
@@ -253,8 +282,8 @@ def test_connections_cut_under_load_lose_and_double_nothing(dsn: str) -> None:
             await until(lambda: writer._connection is not None)
             await execute(dsn, cut(writer))
         await load.stop()
-        assert len(load.acknowledged) > 100
-        await load.check(db)
+        assert len(load.told.acknowledged) > 100
+        assert await LogCheck().violations(db, load.told) == []
 
     with_ledger(dsn, scenario)
 
@@ -305,6 +334,28 @@ def test_a_first_attempt_that_commits_late_is_not_doubled(dsn: str, monkeypatch:
     with_ledger(dsn, scenario)
 
 
+def test_a_ledger_whose_last_flush_failed_is_not_writable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new connection proves little: a server whose disk is full accepts it."""
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)
+
+    async def scenario(_: Database, writer: Ledger) -> None:
+        blocker = await asyncpg.connect(dsn, timeout=5)
+        block = blocker.transaction()
+        await block.start()
+        await blocker.execute("SELECT * FROM audit.log_head FOR UPDATE")
+        caller = asyncio.create_task(writer.append(finished()))
+        await until(lambda: writer._connection is None)
+        await until(lambda: writer._connection is not None)
+        with pytest.raises(StorageUnavailable):
+            writer.ensure_writable()
+        await block.rollback()
+        await blocker.close()
+        assert await caller == 0
+        writer.ensure_writable()
+
+    with_ledger(dsn, scenario)
+
+
 def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.6)
     monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.2)
@@ -325,7 +376,7 @@ def test_callers_get_an_error_when_the_log_stays_locked(dsn: str, monkeypatch: p
         load = Load(writer, callers=2)
         await asyncio.sleep(0.1)
         await load.stop()
-        assert load.acknowledged
+        assert load.told.acknowledged
 
     with_ledger(dsn, scenario)
 
@@ -338,12 +389,12 @@ def test_a_server_killed_under_load_loses_and_doubles_nothing(root: Path) -> Non
             load = Load(writer, callers=32)
             for _ in range(2):
                 await asyncio.sleep(0.3)
-                before = len(load.acknowledged)
+                before = len(load.told.acknowledged)
                 kill_postmaster(settings.postgres_dir)
                 await until(lambda: writer._connection is None)
-                await until(lambda before=before: len(load.acknowledged) > before + 64, seconds=10)  # type: ignore[misc]
+                await until(lambda before=before: len(load.told.acknowledged) > before + 64, seconds=10)  # type: ignore[misc]
             await load.stop()
-            await load.check(db)
+            assert await LogCheck().violations(db, load.told) == []
 
     run(scenario())
 

@@ -284,6 +284,37 @@ def test_a_changed_consistency_proof_is_refused(new_size: int) -> None:
                 verify_consistency(old_size, old_root, new_size, wrong, proof)
 
 
+def test_a_proof_that_is_too_long_does_not_reach_a_root_made_for_it() -> None:
+    leaf, more = leaf_hash(entry(0)), leaf_hash(b"more")
+    with pytest.raises(ProofInvalid, match="too long"):
+        verify_inclusion(leaf, 0, 1, (more,), node_hash(more, leaf))
+    roots = node_hash(more, mth(0, 3)), node_hash(more, mth(0, 4))
+    with pytest.raises(ProofInvalid, match="too long"):
+        verify_consistency(3, roots[0], 4, roots[1], (*consistency(3, 4), more))
+
+
+def test_a_proof_that_is_too_short_does_not_reach_a_root_made_for_it() -> None:
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_inclusion(leaf_hash(entry(0)), 0, 5, inclusion(0, 5)[:-1], mth(0, 4))
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_consistency(3, mth(0, 3), 5, mth(0, 4), consistency(3, 5)[:-1])
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_consistency(3, mth(0, 3), 5, mth(0, 5), ())
+
+
+def test_two_hashes_that_share_their_bytes_otherwise_are_refused() -> None:
+    left, right = leaf_hash(entry(0)), leaf_hash(entry(1))
+    assert node_hash(left + right[:1], right[1:]) == mth(0, 2)
+    with pytest.raises(ProofInvalid, match="32 bytes"):
+        verify_inclusion(left + right[:1], 0, 2, (right[1:],), mth(0, 2))
+
+
+def test_a_proof_in_a_tree_out_of_bounds_is_refused() -> None:
+    proof = tuple(map(uniform_hash, range(63)))
+    with pytest.raises(ProofInvalid, match="is not in a tree"):
+        verify_inclusion(leaf_hash(b""), 0, MAX_SIZE + 1, proof, uniform_hash(63))
+
+
 def test_only_the_root_of_nothing_is_that_of_the_tree_without_leaves() -> None:
     verify_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, ())
     verify_consistency(0, EMPTY_ROOT, 7, mth(0, 7), ())

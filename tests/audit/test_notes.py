@@ -117,6 +117,7 @@ MALFORMED: dict[str, Callable[[], str]] = {
     "no signature": lambda: BODY + "\n",
     "a last line without its end": lambda: NOTE[:-1],
     "a hyphen for the dash": lambda: NOTE.replace("\u2014", "-"),
+    "a line without a dash": lambda: f"{NOTE}a AAAAAAAA\n",
     "two spaces": lambda: NOTE.replace("\u2014 ", "\u2014  "),
     "no name": lambda: f"{NOTE}\u2014 AAAAAAAA\n",
     "an empty name": lambda: f"{NOTE}\u2014  AAAAAAAA\n",
@@ -169,6 +170,12 @@ def test_a_malformed_note_is_refused(make: Callable[[], str]) -> None:
     assert note != NOTE
     with pytest.raises(NoteInvalid):
         open_note(note, KNOWN)
+
+
+@pytest.mark.parametrize("body", ["", BODY[:-1], BODY + "x", BODY + "\n", BODY.replace("\n", "\r\n")])
+def test_a_text_that_is_no_checkpoint_is_refused(body: str) -> None:
+    with pytest.raises(NoteInvalid):
+        Checkpoint.parse(body)
 
 
 def test_a_note_is_refused_when_no_key_is_known() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from subgraph.audit import CreatedGrant, Entry, Ledger, RefusedInvocation, RevokedSkill
+from subgraph.audit import CreatedGrant, Entry, FinishedInvocation, Ledger, RefusedInvocation, RevokedSkill
 from subgraph.audit.pages import PAGE_LIMIT, decision_page, invocation_page
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
@@ -63,7 +63,7 @@ def test_pages_of_invocations_put_together_are_all_of_them_newest_first(dsn: str
                     wanted = [
                         (seq, entry)
                         for seq, entry in newest
-                        if entry.kind == "invocation.finished"
+                        if isinstance(entry, FinishedInvocation)
                         and skill in (None, entry.skill)
                         and actor in (None, entry.actor)
                         and (since is None or entry.at >= since)

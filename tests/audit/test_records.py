@@ -15,6 +15,7 @@ from subgraph.audit import (
     CreatedGrant,
     DeniedCapability,
     Entry,
+    ErasedSubject,
     Ledger,
     ReinstatedSkill,
     RequestedCapability,
@@ -45,6 +46,13 @@ DECISIONS: list[Entry] = [
     ChangedLimits(**COMMON, limits={"time_ms": 10}, executors=("WASM",)),  # type: ignore[arg-type]
     RevokedSkill(**COMMON, note="it leaks"),  # type: ignore[arg-type]
     ReinstatedSkill(**COMMON, note=""),  # type: ignore[arg-type]
+    ErasedSubject(
+        actor="ann",
+        at=WHEN,
+        entry_id="8c4e0000-0000-4000-8000-000000000002",
+        subject="binh",
+        destroyed=False,
+    ),
 ]
 
 
@@ -85,7 +93,8 @@ def test_every_form_is_for_a_kind_that_there_is() -> None:
 
 
 def test_fields_that_say_nothing_are_left_out() -> None:
-    assert "**Note:**" not in record(DECISIONS[-1]).markdown
+    assert "**Note:**" not in record(DECISIONS[7]).markdown
+    assert "**Subject:** binh\n**Key destroyed:** false\n" in record(DECISIONS[8]).markdown
     assert "**Limits:** time\\_ms=10\n**Executors:** WASM\n" in record(DECISIONS[5]).markdown
 
 

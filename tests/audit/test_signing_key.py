@@ -10,9 +10,10 @@ from threading import Barrier
 
 import pytest
 
+from subgraph.audit.key_files import MAX_KEY_FILE_BYTES, KeyFileRefused
 from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.notes import Checkpoint, Signer, Verifier, open_note
-from subgraph.audit.signing_key import MAX_KEY_FILE_BYTES, SigningKeyRefused, load_signing_key
+from subgraph.audit.signing_key import load_signing_key
 from subgraph.errors import StorageUnavailable
 
 NAME = "log.example/audit"
@@ -47,7 +48,7 @@ def public(key: Path) -> Path:
 
 
 def refused(key: Path, name: str = NAME) -> str:
-    with pytest.raises(SigningKeyRefused) as error:
+    with pytest.raises(KeyFileRefused) as error:
         load_signing_key(key, name)
     return error.value.message
 
@@ -181,10 +182,10 @@ def test_a_key_of_another_user_is_refused(made: Path, monkeypatch: pytest.Monkey
 def test_a_symbolic_link_is_refused(made: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.key"
     link.symlink_to(made)
-    assert "symbolic link" in refused(link)
+    assert "is a symbolic link" in refused(link)
     link.unlink()
     link.symlink_to(tmp_path / "nowhere")
-    assert "symbolic link" in refused(link)
+    assert "is a symbolic link" in refused(link)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -235,7 +236,7 @@ def test_a_key_that_is_not_parsable_is_refused_without_a_word_of_it(made: Path) 
 
 def test_a_key_that_is_no_text_is_refused_without_a_word_of_it(made: Path) -> None:
     made.write_bytes(b"secret\xff\n")
-    with pytest.raises(SigningKeyRefused) as error:
+    with pytest.raises(KeyFileRefused) as error:
         load_signing_key(made, NAME)
     assert error.value.__cause__ is None
     assert "secret" not in error.value.message
@@ -284,5 +285,5 @@ def test_a_disk_that_fails_leaves_no_key_and_nothing_half(
 
 
 def test_the_error_is_one_of_the_projects() -> None:
-    assert issubclass(SigningKeyRefused, StorageUnavailable)
-    assert SigningKeyRefused().code == "STORAGE_UNAVAILABLE"
+    assert issubclass(KeyFileRefused, StorageUnavailable)
+    assert KeyFileRefused().code == "STORAGE_UNAVAILABLE"

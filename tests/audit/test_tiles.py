@@ -19,7 +19,6 @@ from subgraph.audit.merkle import (
     verify_inclusion,
 )
 from subgraph.audit.tiles import (
-    MAX_PATH_CHARACTERS,
     MAX_TILE_LEVEL,
     TILE_WIDTH,
     Tile,
@@ -105,7 +104,6 @@ def test_sizes_out_of_bounds_have_no_tiles(old: int, new: int) -> None:
 def test_a_tile_has_its_path(tile: Tile, path: str) -> None:
     assert tile.path == path
     assert Tile.parse(path) == tile
-    assert len(path) <= MAX_PATH_CHARACTERS
 
 
 @given(anywhere)

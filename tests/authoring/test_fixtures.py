@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from subgraph.authoring import (
 from subgraph.authoring.fixtures import CASES_PATH, parse_fixtures
 from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.invocation import Executor
+from tests.authoring.conftest import PythonSkill
 from tests.support.host_calls import calls, host_caller
 from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
 
@@ -62,10 +64,14 @@ def case(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("language", [Language.TYPESCRIPT, Language.ZIG, Language.PYTHON])
 def test_what_is_scaffolded_answers_its_cases_in_a_worker(
-    service: RunningService, language: Language
+    service: RunningService, language: Language, request: pytest.FixtureRequest
 ) -> None:
-    scaffold(service.skills, "greet", language)
-    build_skill(service.skills / "greet", BuildOptions(compiles=False), lambda _tool, _what: None)
+    if language is Language.PYTHON:
+        built: PythonSkill = request.getfixturevalue("python_skill")
+        shutil.copytree(built.directory, service.skills / "greet")
+    else:
+        scaffold(service.skills, "greet", language)
+        build_skill(service.skills / "greet", BuildOptions(compiles=False), lambda _tool, _what: None)
     service.run(service.service._catalog.scan())
     found = service.run(run_fixtures(service.service, OPERATOR, "greet", service.settings.workspace_dir))
     assert [(outcome.executor, outcome.problem) for outcome in found] == [(Executor.WASM, None)] * 5

@@ -280,13 +280,19 @@ def test_covering_is_sound(name: str, wide: str | None, narrow: str | None, targ
         assert not theirs.permits_private(target) or ours.permits_private(target)
 
 
-@settings(max_examples=2000, deadline=None)
-@given(
-    st.text(max_size=200)
-    | st.text("read_fil(), \n\x00*?/.:", max_size=80)
-    | st.text("a(), ", min_size=TEXT_LIMIT - 5, max_size=TEXT_LIMIT)
-)
+@settings(max_examples=1400, deadline=None)
+@given(st.text(max_size=200) | st.text("read_fil(), \n\x00*?/.:", max_size=80))
 def test_any_text_is_read_and_what_it_declares_reads_back(text: str) -> None:
+    reads_back(text)
+
+
+@settings(max_examples=60, deadline=None)  # each takes 20 ms to make up
+@given(st.text("a(), ", min_size=TEXT_LIMIT - 5, max_size=TEXT_LIMIT))
+def test_so_does_text_as_long_as_it_may_be(text: str) -> None:
+    reads_back(text)
+
+
+def reads_back(text: str) -> None:
     for capability in declared_capabilities(text):
         assert declared_capabilities(str(capability)) == (capability,)
         assert str(capability) in text
@@ -297,6 +303,6 @@ def test_any_text_is_read_and_what_it_declares_reads_back(text: str) -> None:
 def test_hostile_text_is_read_in_linear_time(piece: str) -> None:
     text = (piece * TEXT_LIMIT)[:TEXT_LIMIT]
     declared_capabilities.cache_clear()
-    started = time.perf_counter()
+    started = time.process_time()
     declared_capabilities(text)
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05

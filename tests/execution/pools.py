@@ -8,17 +8,27 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 
+import pytest
+
+from subgraph.execution import lanes
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile
 from subgraph.execution.limits import Limits
 from subgraph.execution.pool import WorkerPool
+from subgraph.execution.zygote_process import ZygoteProcess
 from tests.support import guests
 from tests.support.postgres import run
 
 BRIEFLY = guests.sleeps(0.05)
 
 LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.MIB)
+
+
+@pytest.fixture
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is slow: none has another worker started beside its own, on a loaded machine either."""
+    monkeypatch.setattr(lanes, "SLOW_SECONDS", 60.0)
 
 
 @cache
@@ -60,9 +70,25 @@ def zygote_pid(pool: WorkerPool) -> int:
     return process.pid
 
 
+def be_impatient(zygote: ZygoteProcess) -> None:
+    """Wait for this process of a zygote only briefly. The next one has the time that a start takes."""
+    assert zygote._control is not None
+    zygote._control.settimeout(0.5)
+
+
 def worker_pids(pool: WorkerPool) -> list[int]:
-    """The living processes of a pool's workers."""
+    """The living processes of a pool's workers. One that was just killed may still be among them."""
     return [pid for pid in children(zygote_pid(pool)) if not is_dead(pid)]
+
+
+async def processes_at_rest(pool: WorkerPool) -> set[int]:
+    """The processes of a pool's workers, once none of them is being started, serves a call, or is dying."""
+
+    def at_rest() -> bool:
+        return settled(pool) and not pool._starts and len(worker_pids(pool)) == pool.ready
+
+    await until(at_rest)
+    return set(worker_pids(pool))
 
 
 def children(pid: int) -> list[int]:
@@ -108,6 +134,15 @@ def waiting(pool: WorkerPool) -> int:
 async def waits(pool: WorkerPool, count: int) -> None:
     """Wait until so many calls are queued."""
     await until(lambda: waiting(pool) == count)
+
+
+@asynccontextmanager
+async def held(pool: WorkerPool) -> AsyncIterator[None]:
+    """Keep every worker from the calls that come, as calls do that end with the block."""
+    workers = [await pool._acquire("held") for _ in range(pool._size)]
+    yield
+    for worker in workers:
+        pool._release(worker)
 
 
 async def busy(pool: WorkerPool) -> None:

@@ -259,13 +259,15 @@ def test_a_capability_that_is_withdrawn_is_lost_by_the_run_that_has_it(
     assert commands is not None
     waits = commands / "say"
     original = waits.read_text()
-    waits.write_text("#!/bin/sh\nsleep 1\n")
+    started, withdrawn = (running.settings.home / f"{name}-{moment}" for moment in ("started", "withdrawn"))
+    waits.write_text(f"#!/bin/sh\n: > {started}\nwhile ! [ -e {withdrawn} ]; do sleep 0.02; done\n")
 
     async def scenario() -> Invocation:
         made = calls(["exec_command", "say", []], ["read_file", "notes/a.txt"])
         running_call = asyncio.create_task(running.service.invoke(OPERATOR, name, made))
-        await asyncio.sleep(0.3)
+        await until(started.exists, 10)
         await running.service.oversight.revoke_capability(OPERATOR, name, "read_file(notes/**)")
+        withdrawn.touch()
         return await running_call
 
     try:

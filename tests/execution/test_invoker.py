@@ -28,6 +28,7 @@ from subgraph.execution.engine import EngineProfile, machine_code_key
 from subgraph.execution.executors import WasmExecutor
 from subgraph.execution.invocation import DEPTH_LIMIT, Executor, Invocation, encode_input, parse_output
 from subgraph.execution.machine_code import MachineCodeCache
+from subgraph.principal import LOCAL_OPERATOR
 from tests.support import guests
 from tests.support.postgres import empty_database, execute, until
 from tests.support.skills import (
@@ -82,10 +83,15 @@ def test_a_run_is_answered_and_recorded(running: RunningService, name: str) -> N
     assert answer.started_at <= answer.ended_at
     assert answer.stdout == '{"mst":"0123456789-001","đ":[1,null]}'
     (entry,) = running.entries(f"a/{name}")
-    digest = hashlib.sha256(str(answer.stdout).encode()).hexdigest()
     assert entry["kind"] == "invocation.finished"
     assert entry["invocationId"] == str(answer.invocation_id)
-    assert (entry["inputSha256"], entry["outputSha256"]) == (digest, digest)
+    given, returned = running.run(running.service.audit_trail.payloads(LOCAL_OPERATOR, answer.invocation_id))
+    assert (given.commitment, returned.commitment) == (entry["inputCommitment"], entry["outputCommitment"])
+    text = str(answer.stdout).encode()  # it answers with its input
+    assert given.matches(text)
+    assert returned.matches(text)
+    assert not returned.matches(text + b" ")
+    assert (given.data, entry["sealed"]) == (None, None)
     assert (entry["exitCode"], entry["executor"], entry["actor"]) == (0, "WASM", "local-operator")
     assert entry["contentHash"] == answer.content_hash
     assert running.run(running.service._catalog.activate(name)).tree.directory == directory
@@ -111,7 +117,7 @@ def test_however_it_ends_it_is_an_answer_and_one_entry(
     assert answer.error.code == code
     (entry,) = running.entries(name)
     assert (entry["kind"], entry["level"], entry["exitCode"]) == ("invocation.finished", "warn", exit_code)
-    assert (entry["limitsHit"], entry["outputSha256"]) == (limits, None)
+    assert (entry["limitsHit"], entry["outputCommitment"]) == (limits, None)
     assert entry["error"] == {"code": code, "message": answer.error.message}
 
 

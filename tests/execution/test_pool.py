@@ -13,12 +13,14 @@ from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile
 from subgraph.execution.pool import WorkerPool
 from tests.execution.pools import (
-    BRIEFLY,
     LIMITS,
     answers,
     busy,
     compiled,
+    held,
+    one_lane,
     open_pool,
+    processes_at_rest,
     settled,
     until,
     waiting,
@@ -28,6 +30,10 @@ from tests.execution.pools import (
 from tests.support import guests
 from tests.support.guests import MIB
 from tests.support.postgres import run
+
+__all__ = ["one_lane"]
+
+pytestmark = pytest.mark.usefixtures("one_lane")
 
 
 def test_a_call_is_answered() -> None:
@@ -67,39 +73,35 @@ def test_a_large_input_and_output_pass_in_parts() -> None:
 
 
 def test_calls_are_served_in_the_order_in_which_they_came() -> None:
-    code = {"echo": compiled(guests.ECHO), "sleep": compiled(BRIEFLY)}
+    code = compiled(guests.ECHO)
     order: list[int] = []
 
     async def scenario() -> None:
-        async with open_pool(code) as pool:
+        async with open_pool({"echo": code}) as pool:
 
             async def numbered(number: int) -> None:
                 await pool.call("echo", str(number), LIMITS)
                 order.append(number)
 
-            first = asyncio.create_task(pool.call("sleep", "{}", LIMITS))
-            await busy(pool)
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks, held(pool):
                 for number in range(20):
                     tasks.create_task(numbered(number))
-            await first
+                await waits(pool, 20)
 
     run(scenario())
     assert order == list(range(20))
 
 
 def test_a_call_over_the_bound_of_the_queue_is_refused_at_once() -> None:
-    code = {"echo": compiled(guests.ECHO), "sleep": compiled(BRIEFLY)}
+    code = compiled(guests.ECHO)
 
     async def scenario() -> None:
-        async with open_pool(code, queue_limit=3) as pool:
-            running = asyncio.create_task(pool.call("sleep", "{}", LIMITS))
-            await busy(pool)
-            queued = [asyncio.create_task(answers(pool)) for _ in range(3)]
-            await waits(pool, 3)
-            with pytest.raises(Overloaded):
-                await pool.call("echo", "{}", LIMITS)
-            assert (await running).exit_code == 0
+        async with open_pool({"echo": code}, queue_limit=3) as pool:
+            async with held(pool):
+                queued = [asyncio.create_task(answers(pool)) for _ in range(3)]
+                await waits(pool, 3)
+                with pytest.raises(Overloaded):
+                    await pool.call("echo", "{}", LIMITS)
             assert all(await asyncio.gather(*queued))
             assert await answers(pool)
 
@@ -108,35 +110,31 @@ def test_a_call_over_the_bound_of_the_queue_is_refused_at_once() -> None:
 
 def test_a_call_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "QUEUE_WAIT_SECONDS", 0.05)
-    code = {"echo": compiled(guests.ECHO), "sleep": compiled(guests.sleeps(0.3))}
+    code = compiled(guests.ECHO)
 
     async def scenario() -> None:
-        async with open_pool(code) as pool:
-            running = asyncio.create_task(pool.call("sleep", "{}", LIMITS))
-            await busy(pool)
-            with pytest.raises(Overloaded, match="no worker became free"):
-                await pool.call("echo", "{}", LIMITS)
-            assert not waiting(pool)
-            assert (await running).exit_code == 0
+        async with open_pool({"echo": code}) as pool:
+            async with held(pool):
+                with pytest.raises(Overloaded, match="no worker became free"):
+                    await pool.call("echo", "{}", LIMITS)
+                assert not waiting(pool)
             assert await answers(pool)
 
     run(scenario())
 
 
 def test_a_caller_that_leaves_the_queue_takes_no_worker_with_it() -> None:
-    code = {"echo": compiled(guests.ECHO), "sleep": compiled(BRIEFLY)}
+    code = compiled(guests.ECHO)
 
     async def scenario() -> None:
-        async with open_pool(code) as pool:
-            running = asyncio.create_task(pool.call("sleep", "{}", LIMITS))
-            await busy(pool)
-            queued = [asyncio.create_task(answers(pool, str(number))) for number in range(6)]
-            await waits(pool, 6)
-            for caller in queued[::2]:
-                caller.cancel()
-            await asyncio.wait(queued[::2])
-            assert waiting(pool) == 3
-            assert (await running).exit_code == 0
+        async with open_pool({"echo": code}) as pool:
+            async with held(pool):
+                queued = [asyncio.create_task(answers(pool, str(number))) for number in range(6)]
+                await waits(pool, 6)
+                for caller in queued[::2]:
+                    caller.cancel()
+                await asyncio.wait(queued[::2])
+                assert waiting(pool) == 3
             assert all(await asyncio.gather(*queued[1::2]))
             assert settled(pool)
 
@@ -148,7 +146,7 @@ def test_a_caller_that_leaves_as_its_turn_comes_hands_the_worker_on() -> None:
 
     async def scenario() -> None:
         async with open_pool({"echo": code}) as pool:
-            (pid,) = worker_pids(pool)
+            (pid,) = await processes_at_rest(pool)
             worker = await pool._acquire("echo")
             leaving = asyncio.create_task(answers(pool, "leaving"))
             staying = asyncio.create_task(answers(pool, "staying"))
@@ -158,7 +156,7 @@ def test_a_caller_that_leaves_as_its_turn_comes_hands_the_worker_on() -> None:
             assert await staying
             assert leaving.cancelled()
             assert settled(pool)
-            assert worker_pids(pool) == [pid]
+            assert await processes_at_rest(pool) == {pid}
 
             worker = await pool._acquire("echo")
             leaving = asyncio.create_task(answers(pool, "leaving"))
@@ -178,7 +176,7 @@ def test_a_caller_that_leaves_a_running_call_has_its_worker_replaced() -> None:
 
     async def scenario() -> None:
         async with open_pool(code, size=2) as pool:
-            before = worker_pids(pool)
+            before = await processes_at_rest(pool)
             running = [asyncio.create_task(pool.call("loop", "{}", LIMITS)) for _ in range(2)]
             await busy(pool)
             await asyncio.sleep(0.02)
@@ -188,7 +186,7 @@ def test_a_caller_that_leaves_a_running_call_has_its_worker_replaced() -> None:
             assert all(caller.cancelled() for caller in running)
             assert await answers(pool)
             await until(lambda: settled(pool))
-            await until(lambda: not set(before) & set(worker_pids(pool)))
+            await until(lambda: not before & set(worker_pids(pool)))
 
     run(scenario())
 

@@ -16,15 +16,20 @@ from tests.execution.pools import (
     LIMITS,
     answers,
     compiled,
+    one_lane,
     open_descriptors,
     open_pool,
+    processes_at_rest,
     settled,
     until,
-    worker_pids,
     zygote_pid,
 )
 from tests.support import guests
 from tests.support.postgres import run
+
+__all__ = ["one_lane"]
+
+pytestmark = pytest.mark.usefixtures("one_lane")
 
 
 def test_a_cancelled_load_leaves_the_zygote_in_step() -> None:
@@ -109,7 +114,7 @@ def test_workers_that_lack_a_component_are_replaced() -> None:
 
     async def scenario() -> None:
         async with open_pool(code, size=2) as pool:
-            before = set(worker_pids(pool))
+            before = await processes_at_rest(pool)
             await pool.load("sleep", EngineProfile.OPEN, sleeping)
             assert pool.is_loaded("sleep")
             running = asyncio.create_task(pool.call("sleep", "x", LIMITS))
@@ -117,8 +122,7 @@ def test_workers_that_lack_a_component_are_replaced() -> None:
             await pool.load("count", EngineProfile.OPEN, counting)
             assert (await pool.call("count", "{}", LIMITS)).output == "11"
             assert (await running).output == "x"  # a call that was running is left alone
-            await until(lambda: settled(pool))
-            assert not before & set(worker_pids(pool))
+            assert not before & await processes_at_rest(pool)
             assert await answers(pool)
 
     run(scenario())

@@ -13,7 +13,7 @@ import pytest
 
 from subgraph.execution.pool import WorkerPool
 from subgraph.execution.priority import run_last
-from tests.execution.pools import LIMITS, compiled, is_dead, open_pool, until, worker_pids
+from tests.execution.pools import LIMITS, compiled, is_dead, open_pool, processes_at_rest, until, worker_pids
 from tests.support import guests
 from tests.support.postgres import run
 
@@ -56,7 +56,7 @@ def test_workers_have_sessions_of_their_own_and_slow_ones_go_last() -> None:
 
     async def scenario() -> None:
         async with open_pool(code) as pool:
-            (first,) = worker_pids(pool)
+            (first,) = await processes_at_rest(pool)
             assert os.getsid(first) == first
             assert not is_last(first)
             running = asyncio.create_task(pool.call("sleep", "{}", LIMITS, skill="slow"))

@@ -12,9 +12,10 @@ import pytest
 
 from subgraph.errors import ExecutionFailed
 from subgraph.execution.confinement import FileAccess, directories_grantable
+from subgraph.execution.protocol import HostCall
 from subgraph.execution.script_worker import DESCRIPTORS_LIMIT, FILE_BYTES_LIMIT, standard_library
 from tests.execution.pools import links, process_file
-from tests.execution.scripts import ECHO, Host, Scripts, scripts, worker_pids
+from tests.execution.scripts import ECHO, Host, Scripts, scripts
 
 pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
 
@@ -190,15 +191,16 @@ def test_a_worker_holds_its_socket_and_streams_that_lead_nowhere(pool: Scripts) 
     status: list[str] = []
 
     class Looking(Host):
-        async def __call__(self, call: object) -> list[object]:
-            (pid,) = worker_pids(pool.pool)
+        async def __call__(self, call: HostCall) -> list[object]:
+            pid = int(str(call.arguments[0]))
             seen.append(links(pid))
             status.append(process_file(pid, "status"))
             status.append(process_file(pid, "environ"))
             status.append(process_file(pid, "oom_score_adj"))
             return ["ok", None]
 
-    assert pool.run("import cyberos_host; cyberos_host.log('')", host=Looking()).exit_code == 0
+    source = "import cyberos_host, os; cyberos_host.log(str(os.getpid()))"
+    assert pool.run(source, host=Looking()).exit_code == 0
     held, (state, environment, score) = seen[0], status
     assert [held.pop(number) for number in (0, 1, 2)] == ["/dev/null"] * 3
     (socket,) = held.values()

@@ -266,8 +266,9 @@ DESCRIPTORS = {
         reached=("read",),
     ),
     "race-with-writing": replace(
-        granted(_repeated(500, _writes_in_a_race), prepare=_race_ground, grants=(READS, WRITES)),
+        granted(_repeated(1000, _writes_in_a_race), prepare=_race_ground, grants=(READS, WRITES)),
         meanwhile=_swapping,
+        limits={"time_ms": 10_000},  # it must come to its end, half a second later on an idle machine
         reached=("write",),
     ),
 }

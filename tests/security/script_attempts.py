@@ -46,6 +46,17 @@ class ScriptAttempt:
     grant: Grant
     control: Control
 
+    @property
+    def time_ms(self) -> int:
+        """A time limit: what is known never to end by itself need not be waited for."""
+        return 500 if self.name in ENDLESS else 1500
+
+
+ENDLESS = frozenset({
+    "limits: recursion without a bound", "limits: time: a loop that hears no signal",
+    "limits: time: blocked signals", "limits: time: an expression without an end",
+    "worker: forged: a frame that never ends",
+})  # fmt: skip
 
 _PRELUDE = f"""
 import ctypes, errno, os, sys, json, time, socket, struct

@@ -3,7 +3,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -69,30 +70,46 @@ MAY_BE_REFUSED_BY_THE_SYSTEM = {
 Outcomes = dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def unconfined() -> Outcomes:
-    return outcomes(EVERYTHING, [])
+Probes = dict[str, Future[Outcomes]]
 
 
 @pytest.fixture(scope="module")
-def by_landlock() -> Outcomes:
-    return outcomes(ATTEMPTS, [LANDLOCK])
-
-
-@pytest.fixture(scope="module")
-def by_seccomp() -> Outcomes:
-    return outcomes(EVERYTHING, [SECCOMP])
-
-
-@pytest.fixture(scope="module")
-def by_both() -> Outcomes:
-    return outcomes(EVERYTHING, BOTH if landlock_available() else [SECCOMP])
-
-
-@pytest.fixture(scope="module")
-def by_the_compilers_layers() -> Outcomes:
+def probes() -> Iterator[Probes]:
+    """One process for each choice of layers. None knows of another, and two are at work at a time."""
     layers = BOTH if landlock_available() else [SECCOMP]
-    return outcomes(EVERYTHING, layers, executable_memory=True)
+    with ThreadPoolExecutor(2) as threads:
+        yield {
+            "unconfined": threads.submit(outcomes, EVERYTHING, []),
+            "landlock": threads.submit(outcomes, ATTEMPTS if landlock_available() else [], [LANDLOCK]),
+            "seccomp": threads.submit(outcomes, EVERYTHING, [SECCOMP]),
+            "both": threads.submit(outcomes, EVERYTHING, layers),
+            "compiler": threads.submit(outcomes, EVERYTHING, layers, executable_memory=True),
+        }
+
+
+@pytest.fixture(scope="module")
+def unconfined(probes: Probes) -> Outcomes:
+    return probes["unconfined"].result()
+
+
+@pytest.fixture(scope="module")
+def by_landlock(probes: Probes) -> Outcomes:
+    return probes["landlock"].result()
+
+
+@pytest.fixture(scope="module")
+def by_seccomp(probes: Probes) -> Outcomes:
+    return probes["seccomp"].result()
+
+
+@pytest.fixture(scope="module")
+def by_both(probes: Probes) -> Outcomes:
+    return probes["both"].result()
+
+
+@pytest.fixture(scope="module")
+def by_the_compilers_layers(probes: Probes) -> Outcomes:
+    return probes["compiler"].result()
 
 
 def skip_what_the_system_refuses(act: str, unconfined: Outcomes) -> None:

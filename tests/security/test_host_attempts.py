@@ -24,7 +24,7 @@ from tests.security.host_attempts import ATTEMPTS, Attempt, End, Ground, ground_
 from tests.support.postgres import run
 
 BYTE_LIMIT = 1 << 20
-SLOW_SECONDS, SECONDS = 1.0, 20.0
+SLOW_SECONDS, SECONDS = 0.5, 20.0
 
 UNCHECKED = {"log", "recall_memory"}
 """What names nothing that could be out of bounds, so that malformed arguments are an error alone."""

@@ -53,8 +53,9 @@ def test_hostile_guest_is_stopped_recorded_and_leaves_the_next_call_alone(
     assert invocation.error is not None
     assert invocation.error.code == "LIMIT_EXCEEDED"
     assert invocation.result is None
-    # The first call compiles the component as well; that of these guests takes a tenth of a second.
-    assert elapsed < STOPPED_SECONDS + 1.0
+    # The first call compiles the component as well, which takes a tenth of a second; a loaded machine
+    # takes several times that. That 250 ms are enough for the stop is held to in `execution/test_run.py`.
+    assert elapsed < STOPPED_SECONDS + 5.0
     (entry,) = running.entries(name)
     assert entry["invocationId"] == str(invocation.invocation_id)
     assert (entry["exitCode"], entry["level"]) == (invocation.exit_code, "warn")

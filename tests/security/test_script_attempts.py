@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tests.execution.scripts import ECHO, Scripts, scripts, zygote_pid
 from tests.security.altered import alter
 from tests.security.attempt_ground import VARIABLE, Ground, access_of, ground
 from tests.security.attempts.limits import MEMORY_BYTES
-from tests.security.script_attempts import ATTEMPTS, Control, Grant, ScriptAttempt
+from tests.security.script_attempts import ATTEMPTS, ENDLESS, Control, Grant, ScriptAttempt
 from tests.support.guests import MIB
 
 pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
@@ -81,7 +82,8 @@ def attempts_twice(pool: Scripts, targets: Ground, attempt: ScriptAttempt) -> li
     before = {path: path.read_bytes() for path in script.snapshot.rglob("*") if path.is_file()}
     targets.prepare()
     access, input_ = access_of(attempt.grant, targets), json.dumps(targets.input())
-    replies = [pool.run(script, input_, limits=LIMITS, access=access, host=denies) for _ in range(2)]
+    limits = replace(LIMITS, time_ms=attempt.time_ms)
+    replies = [pool.run(script, input_, limits=limits, access=access, host=denies) for _ in range(2)]
     assert {path: path.read_bytes() for path in script.snapshot.rglob("*") if path.is_file()} == before
     return replies
 
@@ -105,27 +107,36 @@ def test_there_are_enough_of_every_kind() -> None:
     assert len(ATTEMPTS) >= 200
     assert len(SHOWN) >= 120
     assert {attempt.grant for attempt in ATTEMPTS.values()} == set(Grant)
+    assert set(ATTEMPTS) >= ENDLESS
 
 
 def unconfined(
     targets: Ground, attempt: ScriptAttempt, directory: Path
 ) -> list[subprocess.CompletedProcess[bytes]]:
+    """Run it once, and once more if it has not escaped: some wait for what the first run left behind."""
     script = directory / "scripts" / "main.py"
     script.parent.mkdir(exist_ok=True)
     script.write_text(attempt.source)
-    return [
-        subprocess.run(
-            [sys.executable, "-B", script],
-            input=json.dumps(targets.input()).encode(),
-            capture_output=True,
-            check=False,
-            cwd=script.parent if attempt.grant is Grant.NOTHING else targets.granted,
-            env={VARIABLE: os.environ[VARIABLE]},
-            start_new_session=True,
-            timeout=20,
+    runs: list[subprocess.CompletedProcess[bytes]] = []
+    while len(runs) < 2 and not any(map(has_escaped, runs)):
+        runs.append(
+            subprocess.run(
+                [sys.executable, "-B", script],
+                input=json.dumps(targets.input()).encode(),
+                capture_output=True,
+                check=False,
+                cwd=script.parent if attempt.grant is Grant.NOTHING else targets.granted,
+                env={VARIABLE: os.environ[VARIABLE]},
+                start_new_session=True,
+                timeout=20,
+            )
         )
-        for _ in range(2)
-    ]
+    return runs
+
+
+def has_escaped(run: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether a process says so in its last line."""
+    return escaped(run.stdout.splitlines()[-1] if run.stdout else b"")
 
 
 @EACH_SHOWN
@@ -136,7 +147,7 @@ def test_without_confinement_it_escapes(targets: Ground, attempt: ScriptAttempt,
     finally:
         targets.touched()  # take the connections that were made
         targets.clean_up()
-    assert any(escaped(run.stdout.splitlines()[-1] if run.stdout else b"") for run in ended), ended
+    assert any(map(has_escaped, ended)), ended
 
 
 def test_a_change_outside_is_noticed(targets: Ground) -> None:

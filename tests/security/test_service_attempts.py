@@ -24,7 +24,7 @@ from tests.support.skills import OPERATOR, RunningService, service_in_process, s
 MOST_TIMES = 200
 """Calls of one attempt here; races are run longer where a call costs less, in `test_host_attempts`."""
 
-SLOW_MS = 1000
+SLOW_MS = 500
 """For attempts that end by their deadline alone."""
 
 

@@ -60,7 +60,10 @@ def test_no_script_escapes_and_each_is_recorded(
     )
     if TOOLS[attempt.grant]:
         running.run(running.service.oversight.grant_all(OPERATOR, name))
-    answer = running.run(running.service.invoke(OPERATOR, name, targets.input(), executor=Executor.SCRIPT))
+    call = running.service.invoke(
+        OPERATOR, name, targets.input(), executor=Executor.SCRIPT, timeout_ms=attempt.time_ms
+    )
+    answer = running.run(call)
     assert answer.exit_code in {0, 1, 124, 126, 137}, answer
     assert not (isinstance(answer.result, dict) and answer.result.get("escaped") is True), answer
     assert '"escaped": true' not in (answer.stdout or "")

@@ -51,7 +51,7 @@ def both(twins: Twins) -> Both:
 class TestTotals:
     """Against the same sums by `decimal`, in both profiles, both roundings and two kinds of currency."""
 
-    @settings(property_test, max_examples=1500)
+    @settings(property_test, max_examples=1000)
     @given(request=st.sampled_from(["simple", "gdt"]).flatmap(invoices))
     def test_are_those_of_an_independent_computation(self, both: Both, request: dict[str, Any]) -> None:
         answer = output(both, request)

@@ -25,6 +25,9 @@ from tests.support.postgres import (
     settings_for,
 )
 
+SOON_SECONDS = 5.0
+"""In which work goes on once there is a server again. It takes milliseconds, but not on a loaded machine."""
+
 GRANT = ("cuo/cpo/prd-author", "fs.read", "a" * 64, "local")
 
 
@@ -158,10 +161,10 @@ def test_connections_cut_by_the_server_are_replaced(server: str, dsn: str) -> No
 
             await db.ping(1)
             await execute(server, cut)
-            assert await recovered(db) < 1
+            assert await recovered(db) < SOON_SECONDS
             with pytest.raises(StorageUnavailable):
                 await grant_while_cut()
-            assert await recovered(db) < 1
+            assert await recovered(db) < SOON_SECONDS
             assert await db.fetch("grant_list_newest") == []
 
     run(scenario())
@@ -194,7 +197,7 @@ def test_work_resumes_after_a_configured_server_was_restarted(root: Path) -> Non
             with pytest.raises(StorageUnavailable):
                 await db.connect()
             await postgres.start()
-            assert await recovered(db) < 1
+            assert await recovered(db) < SOON_SECONDS
             assert len(await db.fetch("grant_list_newest")) == 1
         await postgres.stop()
 
@@ -234,8 +237,8 @@ async def backends(db: Database) -> list[int]:
 
 
 def test_a_frozen_server_is_an_error_within_bounded_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "COMMAND_SECONDS", 0.3)
-    monkeypatch.setattr(database, "CALL_SECONDS", 0.6)
+    monkeypatch.setattr(database, "COMMAND_SECONDS", 1.0)  # the schema is made within it, too
+    monkeypatch.setattr(database, "CALL_SECONDS", 1.5)
 
     async def scenario() -> None:
         postgres = EmbeddedPostgres(root / "postgres")
@@ -253,8 +256,8 @@ def test_a_frozen_server_is_an_error_within_bounded_time(root: Path, monkeypatch
             finally:
                 for pid in pids:
                     os.kill(pid, signal.SIGCONT)
-            assert time.monotonic() - begin < 3
-            assert await recovered(db) < 3
+            assert time.monotonic() - begin < 5
+            assert await recovered(db) < SOON_SECONDS
         await postgres.stop()
 
     run(scenario())

@@ -114,6 +114,7 @@ class RunningService(Loop):
         self.service = service
         self.settings = settings
         self.skills = next(iter(settings.skill_roots), settings.installed_skills_dir)
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     def write(self, path: str, **what: Any) -> Path:
         """Write a skill and have the service find it."""
@@ -124,18 +125,26 @@ class RunningService(Loop):
     def entries(self, skill: str | None = None) -> list[dict[str, Any]]:
         """The ledger's entries in order, all of them or those of one skill."""
         assert self.settings.database_url is not None
-        return self.run(_entries(self.settings.database_url.get_secret_value(), skill))
+        return self.run(self._entries(self.settings.database_url.get_secret_value(), skill))
 
+    async def _entries(self, dsn: str, skill: str | None) -> list[dict[str, Any]]:
+        query = "SELECT entry FROM audit.entry WHERE $1::text IS NULL OR skill_path = $1 ORDER BY seq"
+        try:
+            rows = await (await self._reader(dsn)).fetch(query, skill)
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError):
+            rows = await (await self._reader(dsn, anew=True)).fetch(query, skill)
+        return [orjson.loads(row["entry"]) for row in rows]
 
-async def _entries(dsn: str, skill: str | None) -> list[dict[str, Any]]:
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        rows = await connection.fetch(
-            "SELECT entry FROM audit.entry WHERE $1::text IS NULL OR skill_path = $1 ORDER BY seq", skill
-        )
-    finally:
-        await connection.close()
-    return [orjson.loads(row["entry"]) for row in rows]
+    async def _reader(self, dsn: str, *, anew: bool = False) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection beside those of the service; one that a test has cut is replaced."""
+        if self._connection is None or self._connection.is_closed() or anew:
+            self._connection = await asyncpg.connect(dsn, timeout=5)
+        return self._connection
+
+    async def leave(self) -> None:
+        """End what reads the ledger."""
+        if self._connection is not None:
+            self._connection.terminate()
 
 
 @contextmanager
@@ -144,7 +153,11 @@ def service_in_process(settings: Settings) -> Iterator[RunningService]:
     with asyncio.Runner() as runner:
         loop = Loop(runner)
         with loop.entered(Service(settings)) as service:
-            yield RunningService(runner, service, settings)
+            running = RunningService(runner, service, settings)
+            try:
+                yield running
+            finally:
+                running.run(running.leave())
 
 
 class Client:

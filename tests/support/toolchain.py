@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,17 @@ class Answer(NamedTuple):
     text: str
 
 
+@cache
+def _engine() -> Engine:
+    return Engine(Config())
+
+
+@lru_cache(16)
+def _compiled(component: bytes) -> Component:
+    """Compile a component, once for all tests: one with an interpreter in it takes a second."""
+    return Component(_engine(), component)
+
+
 class Guest:
     """A skill's component; every call gets a Store of its own, as in the service.
 
@@ -36,8 +48,8 @@ class Guest:
     """
 
     def __init__(self, path: Path, workspace: Path | None = None) -> None:
-        self._engine = Engine(Config())
-        self.component = Component(self._engine, path.read_bytes())
+        self._engine = _engine()
+        self.component = _compiled(path.read_bytes())
         self._linker = Linker(self._engine)
         self.host_calls = 0
         if workspace is not None:

@@ -1,7 +1,8 @@
 """The types of the schema. Names, fields and nullability are an interface that other teams compose."""
 
-from subgraph.api.types.audit import AuditRecord, Kpi
+from subgraph.api.types.audit import AuditCheckpoint, AuditEntry, AuditProof
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
+from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem
@@ -9,6 +10,9 @@ from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
 
 __all__ = [
     "SCALARS",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditProof",
     "AuditRecord",
     "BigInt",
     "CapabilityGrant",

@@ -1,74 +1,103 @@
-"""What the audit log tells beside runs: decisions, and key figures."""
+"""Entries of the audit log, and what proves them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self, cast
+from typing import Annotated, Self
 
+import orjson
 import strawberry
 from strawberry.scalars import JSON
 
-from subgraph import audit
+from subgraph.api.context import Info
 from subgraph.api.types.scalars import BigInt
+from subgraph.audit import base64_text
+from subgraph.audit.evidence import Evidence
+from subgraph.audit.merkle import leaf_hash
+from subgraph.audit.notes import Checkpoint
 
 
-@strawberry.type(
-    description="An entry of the audit log that tells of a decision, and the record that it reads as."
-)
-class AuditRecord:
-    seq: strawberry.ID = strawberry.field(description="Where the entry stands in the log.")
-    kind: str = strawberry.field(description="What was decided, such as grant.created.")
-    level: str = strawberry.field(description="info, or warn for what takes away or opens.")
-    at: datetime = strawberry.field(description="When it was decided.")
-    actor: str = strawberry.field(description="Who decided; of a request, whose call asked.")
-    skill_path: str | None = strawberry.field(description="Path of the skill that it is about.")
-    capability: str | None = strawberry.field(description="Capability that it is about.")
-    address: str = strawberry.field(description="Where the record is found: brain://meta/decisions/….md")
-    markdown: str = strawberry.field(description="The record as text, escaped: no text in it forges another.")
-    body: JSON = strawberry.field(description="All that the entry says.")
+@strawberry.type(description="What the log was at one size, signed (C2SP tlog-checkpoint).")
+class AuditCheckpoint:
+    origin: str = strawberry.field(description="The log's name, which is that of its key.")
+    size: BigInt = strawberry.field(description="How many entries it had.")
+    root_hash: str = strawberry.field(description="Root of its Merkle tree (RFC 6962), in base64.")
+    note: str = strawberry.field(description="The signed note. Keep it: the log cannot be rewritten unseen.")
+    public_key: str = strawberry.field(description="The key that signs now, as signed-note writes it.")
 
     @classmethod
-    def of(cls, record: audit.AuditRecord) -> Self:
-        """Present a record."""
+    def of(cls, checkpoint: Checkpoint, note: str, public_key: str) -> Self:
+        """Present a checkpoint."""
         return cls(
-            seq=strawberry.ID(str(record.seq)),
-            kind=record.kind,
-            level=record.level,
-            at=record.at,
-            actor=record.actor,
-            skill_path=record.skill_path,
-            capability=record.capability,
-            address=record.address,
-            markdown=record.markdown,
-            body=cast("JSON", record.body),
+            origin=checkpoint.origin,
+            size=BigInt(checkpoint.size),
+            root_hash=base64_text.encode(checkpoint.root),
+            note=note,
+            public_key=public_key,
         )
 
 
-@strawberry.type(description="A key figure, and its target where there is one.")
-class Kpi:
-    name: str = strawberry.field(description="Stable name, such as invocation_success_rate.")
-    description: str = strawberry.field(description="What is counted or measured.")
-    value: float | None = strawberry.field(description="Null where nothing was counted that it could be of.")
-    unit: str = strawberry.field(description="ratio, count or ms. Times are known within 4.4 %.")
-    numerator: BigInt | None = strawberry.field(description="What was counted; null for a time.")
-    denominator: BigInt | None = strawberry.field(
-        description="Of how many; for a time, of how many runs it is. Null for a count."
+@strawberry.type(description="What proves an entry to whoever has the log's public key.")
+class AuditProof:
+    checkpoint: str = strawberry.field(description="The signed checkpoint that it leads to.")
+    inclusion: list[str] = strawberry.field(
+        description="Hashes of the inclusion proof (RFC 9162, section 2.1.3), in base64, from the leaf up."
     )
-    target: float | None = strawberry.field(description="What the value should be, in its unit.")
-    target_is: str | None = strawberry.field(description="at least, or at most.")
-    met: bool | None = strawberry.field(description="Whether it is; null without a target or a value.")
+    consistency: list[str] | None = strawberry.field(
+        description="Hashes of the proof of growth from `since` (section 2.1.4), in base64; null without it."
+    )
+    evidence: str = strawberry.field(
+        description="All of it in one text, which `cyberos-skill-cli audit check` verifies offline."
+    )
 
     @classmethod
-    def of(cls, kpi: audit.Kpi) -> Self:
-        """Present a figure."""
+    def of(cls, evidence: Evidence) -> Self:
+        """Present evidence."""
+        growth = evidence.consistency
         return cls(
-            name=kpi.name,
-            description=kpi.description,
-            value=kpi.value,
-            unit=kpi.unit,
-            numerator=None if kpi.numerator is None else BigInt(kpi.numerator),
-            denominator=None if kpi.denominator is None else BigInt(kpi.denominator),
-            target=kpi.target,
-            target_is=kpi.target_is,
-            met=kpi.met,
+            checkpoint=evidence.checkpoint,
+            inclusion=list(map(base64_text.encode, evidence.inclusion)),
+            consistency=None if growth is None else list(map(base64_text.encode, growth.proof)),
+            evidence=evidence.encode().decode(),
         )
+
+
+@strawberry.type(description="One entry of the audit log, as it was recorded.")
+class AuditEntry:
+    seq: BigInt = strawberry.field(description="Its place in the log, from 0.")
+    kind: str = strawberry.field(description="What happened: `invocation.finished`, `grant.created` …")
+    level: str = strawberry.field(description="`info`, or `warn` for what somebody should look at.")
+    at: datetime = strawberry.field(description="When.")
+    actor: str = strawberry.field(description="Who.")
+    skill_path: str | None = strawberry.field(description="The skill that it is about.")
+    body: JSON = strawberry.field(description="All of it.")
+    leaf_hash: str = strawberry.field(description="Its hash in the Merkle tree, in base64.")
+
+    @classmethod
+    def of(cls, seq: int, entry: bytes) -> Self:
+        """Present an entry."""
+        fields = orjson.loads(entry)
+        return cls(
+            seq=BigInt(seq),
+            kind=fields["kind"],
+            level=fields["level"],
+            at=datetime.fromisoformat(fields["at"]),
+            actor=fields["actor"],
+            skill_path=fields.get("skill"),
+            body=fields,
+            leaf_hash=base64_text.encode(leaf_hash(entry)),
+        )
+
+    @strawberry.field(
+        description="What proves it. With `since`, a signed checkpoint that somebody kept, also that the log "
+        "has grown out of that one."
+    )
+    async def proof(
+        self,
+        info: Info,
+        since: Annotated[
+            str | None, strawberry.argument(description="A signed checkpoint, as text.")
+        ] = strawberry.UNSET,
+    ) -> AuditProof:
+        trail, principal = info.context.service.audit_trail, info.context.principal
+        return AuditProof.of(await trail.prove(principal, int(self.seq), since or None))

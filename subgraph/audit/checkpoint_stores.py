@@ -1,0 +1,237 @@
+"""Where signed checkpoints are kept: outside of the database, whose owner they are to convict."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from subgraph.errors import StorageUnavailable
+from subgraph.storage.filelock import FileLock
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+NEWEST = "checkpoint"
+"""Name of the newest checkpoint, as C2SP tlog-tiles has it."""
+
+MAX_NOTE_FILE_BYTES = 128 * 1024
+
+LOCK_SECONDS = 2.0
+"""How long one process waits for another that writes a checkpoint, which takes two flushes of a disk."""
+
+BUCKET_SECONDS = 10.0
+"""For one request to a bucket."""
+
+
+class CheckpointStore(Protocol):
+    """One place. Methods raise `StorageUnavailable` when it cannot be reached."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    async def newest(self) -> str | None:
+        """Return the newest note; None when there is none."""
+
+    async def keep(self, size: int, note: str) -> None:
+        """Keep a note, and have it be the newest unless a larger one is."""
+
+    def notes(self) -> AsyncIterator[str]:
+        """Go through all notes that are kept."""
+
+
+class DirectoryStore:
+    """A directory: the newest note in `checkpoint`, and all of a day in `<date>.jsonl`.
+
+    Each line there is a JSON object of `size`, `at` and `note`. Several processes may share the directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @property
+    def name(self) -> str:
+        """The directory."""
+        return str(self._directory)
+
+    async def newest(self) -> str | None:
+        """Return the newest note; None when there is none."""
+        return await asyncio.to_thread(self._newest)
+
+    async def keep(self, size: int, note: str) -> None:
+        """Keep a note; it is on disk when this returns."""
+        await asyncio.to_thread(self._keep, size, note)
+
+    async def notes(self) -> AsyncIterator[str]:
+        """Go through all notes, oldest day first."""
+        for path in await asyncio.to_thread(lambda: sorted(self._directory.glob("*.jsonl"))):
+            for note in await asyncio.to_thread(_notes_of, path):
+                yield note
+
+    def _newest(self) -> str | None:
+        try:
+            with (self._directory / NEWEST).open("rb") as file:
+                return file.read(MAX_NOTE_FILE_BYTES).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _keep(self, size: int, note: str) -> None:
+        try:
+            self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with FileLock(self._directory / ".lock") as lock:
+                if not lock.exclusive(LOCK_SECONDS):
+                    raise StorageUnavailable(f"Another process holds the checkpoints of {self.name}.")
+                now = datetime.now(UTC)
+                line = orjson.dumps({"size": size, "at": now, "note": note}) + b"\n"
+                _append(self._directory / f"{now.date().isoformat()}.jsonl", line)
+                if _size_of(self._newest()) < size:
+                    _replace(self._directory / NEWEST, note.encode())
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: OSError) -> StorageUnavailable:
+        return StorageUnavailable(f"Checkpoints cannot be kept in {self.name}: {error.strerror}.")
+
+
+class BucketStore:
+    """A bucket that speaks S3: the newest note in `checkpoint`, each one in `checkpoints/<size>`.
+
+    Credentials and region come from the environment, as every client of S3 takes them (`AWS_ACCESS_KEY_ID`,
+    `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, or the role of the machine).
+    """
+
+    def __init__(self, address: str, endpoint: str | None = None) -> None:
+        self._address = address
+        self._store = _s3_store(address, endpoint)
+
+    @property
+    def name(self) -> str:
+        """The bucket's address."""
+        return self._address
+
+    async def newest(self) -> str | None:
+        """Return the newest note; None when there is none."""
+        try:
+            return await self._read(NEWEST)
+        except FileNotFoundError:
+            return None
+
+    async def keep(self, size: int, note: str) -> None:
+        """Keep a note. Of several services that share the bucket, the last one has the newest."""
+        await self._write(f"checkpoints/{size:020}", note)
+        if _size_of(await self.newest()) < size:
+            await self._write(NEWEST, note)
+
+    async def notes(self) -> AsyncIterator[str]:
+        """Go through all notes, the smallest log first."""
+        from obstore.exceptions import BaseError
+
+        try:
+            async for page in self._store.list("checkpoints/"):
+                for each in page:
+                    yield await self._read(each["path"])
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def _read(self, path: str) -> str:
+        from obstore.exceptions import BaseError
+
+        try:
+            async with asyncio.timeout(BUCKET_SECONDS):
+                found = await self._store.get_async(path)
+                return bytes(await found.bytes_async()).decode("utf-8", "replace")
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def _write(self, path: str, note: str) -> None:
+        from obstore.exceptions import BaseError
+
+        try:
+            async with asyncio.timeout(BUCKET_SECONDS):
+                await self._store.put_async(path, note.encode())
+        except (BaseError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StorageUnavailable:
+        # Without the message of the client: it may quote a request with its signature.
+        return StorageUnavailable(f"Checkpoints cannot be kept in {self.name} ({type(error).__name__}).")
+
+
+def _s3_store(address: str, endpoint: str | None) -> S3Store:
+    try:
+        from obstore.store import S3Store
+    except ImportError as error:
+        raise ValueError(
+            "CYBEROS_CHECKPOINT_BUCKET needs the extra `s3`: pip install 'cyberos-skill[s3]'"
+        ) from error
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    if not address.startswith("s3://") or not bucket:
+        raise ValueError("CYBEROS_CHECKPOINT_BUCKET is written as s3://bucket or s3://bucket/prefix")
+    return S3Store(
+        bucket,
+        prefix=prefix.rstrip("/") or None,
+        config=None if endpoint is None else {"endpoint": endpoint},
+        client_options={"allow_http": endpoint is not None and endpoint.startswith("http://")},
+    )
+
+
+def _size_of(note: str | None) -> int:
+    """The size that a note of ours says; -1 for none. Its signature is for others to check."""
+    lines = (note or "").split("\n", 2)
+    return int(lines[1]) if len(lines) > 2 and lines[1].isdecimal() else -1
+
+
+def _notes_of(path: Path) -> list[str]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise StorageUnavailable(f"Checkpoints of {path.name} cannot be read: {error.strerror}.") from error
+    try:
+        return [orjson.loads(line)["note"] for line in lines]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise StorageUnavailable(f"{path.name} holds a line that is no checkpoint.") from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a line; one that a crash has cut off is cut away first, so that the file stays readable."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+            start = max(0, end - MAX_NOTE_FILE_BYTES)
+            end = start + os.pread(descriptor, end - start, start).rfind(b"\n") + 1
+            os.ftruncate(descriptor, end)
+        os.pwrite(descriptor, line, end)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.chmod(0o644)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

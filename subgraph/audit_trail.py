@@ -1,0 +1,143 @@
+"""The audit trail as its readers see it: entries proved, payloads opened, subjects erased."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from uuid import UUID
+
+from subgraph.audit import FinishedInvocation, SubjectKeys, find_invocations
+from subgraph.audit.checkpoints import Checkpoints
+from subgraph.audit.evidence import Evidence
+from subgraph.audit.log_tree import LogDamaged, LogTree
+from subgraph.audit.notes import Checkpoint
+from subgraph.audit.payloads import Part, SubjectKey, commitment
+from subgraph.audit.tiles import Tile
+from subgraph.errors import InputInvalid
+from subgraph.principal import Principal, Scope
+from subgraph.storage import Database
+
+MAX_SUBJECT_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What is known of one part of an invocation: the commitment, the salt that opens it, the bytes.
+
+    `salt` is None when the subject was erased; `data` too, and where nothing was encrypted. `too_long` says
+    that the part was not kept for its length.
+    """
+
+    part: Part
+    commitment: str
+    salt: bytes | None
+    data: bytes | None
+    too_long: bool
+
+    def matches(self, data: bytes) -> bool | None:
+        """Whether these bytes are the ones that were committed to; None when nobody can tell any more."""
+        if self.salt is None:
+            return None
+        return hmac.compare_digest(commitment(self.salt, data), self.commitment)
+
+
+class AuditTrail:
+    """What surfaces ask of the log. Methods name the scope that they need, and raise `Forbidden` without it.
+
+    All raise `StorageUnavailable`, and `LogDamaged` where the log is not what was signed.
+    """
+
+    def __init__(
+        self, database: Database, tree: LogTree, checkpoints: Checkpoints, subjects: SubjectKeys
+    ) -> None:
+        self._database = database
+        self._tree = tree
+        self._checkpoints = checkpoints
+        self._subjects = subjects
+
+    @property
+    def checkpoint_age_seconds(self) -> float:
+        """How long ago everything had a checkpoint."""
+        return self._checkpoints.age_seconds
+
+    @property
+    def vkey(self) -> str:
+        """The public key that signs checkpoints; everybody may have it."""
+        return self._checkpoints.vkey
+
+    async def checkpoint(self) -> tuple[Checkpoint, str]:
+        """Return the newest signed checkpoint and its note; everybody may have it."""
+        return await self._checkpoints.newest()
+
+    async def tile(self, path: str) -> bytes | None:
+        """Return a tile's hashes (C2SP tlog-tiles); None when the signed log has no such tile.
+
+        Everybody may have it: the hashes of entries tell nothing of them, each has a random id.
+        """
+        try:
+            tile = Tile.parse(path)
+        except ValueError:
+            return None
+        checkpoint, _ = await self._checkpoints.newest()
+        width = (checkpoint.size >> 8 * tile.level) - tile.index * 256
+        if width < tile.width:
+            return None
+        return b"".join(await self._tree.tile(tile))
+
+    async def entry(self, principal: Principal, seq: int) -> bytes | None:
+        """Return an entry's bytes; None when there is none (`skill:audit`)."""
+        principal.require(Scope.AUDIT)
+        return await self._tree.entry(seq) if seq >= 0 else None
+
+    async def prove(self, principal: Principal, seq: int, older: str | None = None) -> Evidence:
+        """Return what proves an entry to whoever has the public key (`skill:audit`).
+
+        `older` is a signed checkpoint that somebody kept: then it is proved, too, that the log has grown out
+        of it. Raises `InputInvalid` for an entry or a checkpoint that is none of this log.
+        """
+        principal.require(Scope.AUDIT)
+        _, evidence = await self._checkpoints.prove(seq, older)
+        return evidence
+
+    async def payloads(self, principal: Principal, invocation_id: UUID) -> list[Payload]:
+        """Return what is known of an invocation's input and output (`skill:audit`).
+
+        Raises `InputInvalid` when there is no such invocation.
+        """
+        principal.require(Scope.AUDIT)
+        found = await find_invocations(self._database, [invocation_id])
+        recorded = found.get(invocation_id)
+        if recorded is None:
+            raise InputInvalid("there is no such invocation")
+        entry = recorded.entry
+        key = await self._subjects.find(entry.actor)
+        if key is not None and key.key_id != entry.key_id:
+            key = None  # that one was destroyed, and the subject has called again since
+        committed = {Part.INPUT: entry.input_commitment, Part.OUTPUT: entry.output_commitment}
+        return [
+            _payload(entry, part, digest, key) for part, digest in committed.items() if digest is not None
+        ]
+
+    async def erase(self, principal: Principal, subject: str) -> bool:
+        """Destroy the key of a subject, for good (`skill:grant`); False when there was none.
+
+        What the log holds of its inputs and outputs can then neither be read nor compared. Proofs hold.
+        """
+        principal.require(Scope.GRANT)
+        if not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS or "\0" in subject:
+            raise InputInvalid(f"a subject has 1 to {MAX_SUBJECT_CHARACTERS} characters")
+        return await self._subjects.erase(subject, principal.actor)
+
+
+def _payload(entry: FinishedInvocation, part: Part, digest: str, key: SubjectKey | None) -> Payload:
+    kept = entry.sealed is not None and part.value in entry.sealed
+    sealed = entry.sealed[part.value] if entry.sealed is not None and kept else None
+    if key is None:
+        return Payload(part, digest, None, None, too_long=kept and sealed is None)
+    try:
+        data = None if sealed is None else key.open(entry.invocation_id, part, sealed)
+    except ValueError as error:
+        raise LogDamaged(
+            "What was sealed of an invocation cannot be opened by the key that it names."
+        ) from error
+    return Payload(part, digest, key.salt(entry.invocation_id, part), data, too_long=kept and sealed is None)

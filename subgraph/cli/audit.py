@@ -1,0 +1,233 @@
+"""The audit trail at the command line: what was granted, and proofs of what was recorded."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from subgraph.audit.evidence import EvidenceInvalid, verify_evidence
+from subgraph.audit.notes import Verifier
+from subgraph.audit_trail import Payload
+from subgraph.capabilities import Grant
+from subgraph.catalog import exact_name
+from subgraph.cli.catalogue import NONE, AsJson
+from subgraph.cli.decisions import parse_since
+from subgraph.cli.output import say, say_json, table
+from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
+from subgraph.errors import SubgraphError
+from subgraph.principal import Principal
+from subgraph.service import Service
+
+app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="Report what was granted; with a command, prove what was recorded.",
+)
+
+Seq = Annotated[int, typer.Argument(min=0, help="Sequence number of the entry, from 0.")]
+NoteFile = Annotated[
+    Path | None,
+    typer.Option("--since", metavar="FILE", help="A signed checkpoint that was kept: prove growth since it."),
+]
+
+
+@app.callback()
+def report(
+    context: typer.Context,
+    since: Annotated[
+        str | None, typer.Option(help="Only grants since then: 30m, 24h, 7d, or a date as 2026-11-01.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report which capabilities were granted, by whom, and whether they are still for the same files."""
+    if context.invoked_subcommand is not None:
+        return
+    first = datetime.min.replace(tzinfo=UTC) if since is None else parse_since(since, datetime.now(UTC))
+
+    async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
+        grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
+        valid = [(each, await service.oversight.is_valid(each)) for each in grants]
+        headers = await service.skills(principal)
+        revoked = 0
+        without = []
+        for header in headers:
+            revoked += service.oversight.revocation_of(principal, header.path) is not None
+            try:
+                declared = await service.oversight.declared(principal, exact_name(header.path))
+            except SubgraphError:
+                continue
+            if not any(each.problem is None for each in declared):
+                without.append(header.path)
+        return valid, without, revoked
+
+    grants, without, revoked = with_service(work)
+    stale = sum(not valid for _, valid in grants)
+    if as_json:
+        say_json(
+            {
+                "grants": [
+                    {
+                        "skill": each.skill_path,
+                        "capability": each.capability,
+                        "granted_by": each.granted_by,
+                        "granted_at": each.granted_at,
+                        "content_hash": each.content_hash,
+                        "valid": valid,
+                    }
+                    for each, valid in grants
+                ],
+                "stale": stale,
+                "revoked": revoked,
+            }
+        )
+        return
+    rows = [
+        (each.skill_path, each.capability, each.granted_by, "✓" if valid else "stale")
+        for each, valid in grants
+    ]
+    rows += [(path, "(none — declares nothing)", NONE, "✓") for path in without]
+    table(("skill", "capability", "granted_by", "valid?"), sorted(rows))
+    count = f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'}"
+    say(f"\n{count} on file · {stale} stale · {revoked} revoked")
+
+
+@app.command()
+def prove(
+    seq: Seq,
+    since: NoteFile = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the evidence.")] = None,
+) -> None:
+    """Prove that the log holds an entry: a bundle that `audit check` and other programs verify offline."""
+    older = None if since is None else _read(since).decode("utf-8", "replace")
+
+    async def work(service: Service, principal: Principal) -> bytes:
+        return (await service.audit_trail.prove(principal, seq, older)).encode()
+
+    evidence = with_service(work)
+    if output is None:
+        say(evidence.decode())
+    else:
+        try:
+            output.write_bytes(evidence + b"\n")
+        except OSError as error:
+            fail(f"{output} cannot be written: {error.strerror}", REFUSED)
+
+
+@app.command()
+def check(
+    evidence: Annotated[Path, typer.Argument(help="A bundle of `audit prove`.")],
+    key: Annotated[str, typer.Option(help="The log's public key, or a file that holds it.")],
+) -> None:
+    """Verify a bundle by the log's public key alone: no service, no database, no network."""
+    try:
+        verifier = Verifier.parse(_key(key))
+        verdict = verify_evidence(_read(evidence), [verifier])
+    except ValueError as error:
+        fail(f"the key cannot be used: {error}", MISUSED)
+    except EvidenceInvalid as error:
+        fail(f"NOT PROVED: {error.message}", REFUSED)
+    say(f"proved: entry {verdict.seq} of {verdict.checkpoint.origin}, of {verdict.checkpoint.size}")
+    if verdict.older is not None:
+        say(f"proved: the log has grown out of what it was at {verdict.older.size} entries")
+    say(verdict.entry.decode("utf-8", "replace"))
+
+
+@app.command()
+def checkpoint(
+    public_key: Annotated[bool, typer.Option("--key", help="Print the public key instead.")] = False,
+) -> None:
+    """Print the newest signed checkpoint, which is worth keeping elsewhere."""
+
+    async def work(service: Service, _: Principal) -> str:
+        if public_key:
+            return f"{service.audit_trail.vkey}\n"
+        return (await service.audit_trail.checkpoint())[1]
+
+    say(with_service(work).removesuffix("\n"))
+
+
+@app.command()
+def payload(
+    invocation: Annotated[str, typer.Argument(help="Id of the invocation.")],
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="Compare this file with the input.")
+    ] = None,
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="Compare this file with the output.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the log holds of an invocation's input and output, or compare files with it."""
+    try:
+        identifier = UUID(invocation)
+    except ValueError:
+        fail(f"{invocation!r} is no id of an invocation", MISUSED)
+    given = {"input": input_file, "output": output_file}
+    compared = {part: _read(path) for part, path in given.items() if path is not None}
+
+    async def work(service: Service, principal: Principal) -> list[Payload]:
+        return await service.audit_trail.payloads(principal, identifier)
+
+    payloads = {each.part.value: each for each in with_service(work)}
+    if compared:
+        verdicts = {
+            part: payloads[part].matches(data) if part in payloads else False
+            for part, data in compared.items()
+        }
+        for part, verdict in verdicts.items():
+            say(f"{part}: " + {True: "the same", False: "NOT the same", None: "erased"}[verdict])
+        raise typer.Exit(0 if all(verdicts.values()) else REFUSED)
+    if as_json:
+        say_json({part: _fields(each) for part, each in payloads.items()})
+        return
+    for part, each in payloads.items():
+        say(f"{part}  commitment {each.commitment}")
+        say("  " + _shown(each))
+
+
+@app.command()
+def erase(
+    subject: Annotated[str, typer.Option(help="Whose inputs and outputs: the actor of the entries.")],
+) -> None:
+    """Destroy a subject's key: its inputs and outputs can never be read or compared again; proofs hold."""
+
+    async def work(service: Service, principal: Principal) -> bool:
+        return await service.audit_trail.erase(principal, subject)
+
+    destroyed = with_service(work)
+    say(f"erased {subject}" if destroyed else f"{subject} had no key; there is nothing to erase")
+
+
+def _fields(payload: Payload) -> dict[str, object]:
+    return {
+        "commitment": payload.commitment,
+        "salt": None if payload.salt is None else payload.salt.hex(),
+        "text": None if payload.data is None else payload.data.decode("utf-8", "replace"),
+        "too_long": payload.too_long,
+    }
+
+
+def _shown(payload: Payload) -> str:
+    if payload.data is not None:
+        return payload.data.decode("utf-8", "replace")
+    if payload.salt is None:
+        return "(erased)"
+    return "(too long to be kept)" if payload.too_long else "(not kept: compare with --input or --output)"
+
+
+def _key(text: str) -> str:
+    """A key as text, or the first line of a file."""
+    path = Path(text)
+    return _read(path).decode("utf-8", "replace").rstrip("\n") if path.is_file() else text
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", REFUSED)
