@@ -57,8 +57,8 @@ SELECT
                 format(
                     '{"actor":"%s","at":"%s","capabilities":["read_file"],"contentHash":"%s","elapsedUs":%s,'
                     '"endedAt":"%s","error":%s,"executor":"%s","exitCode":%s,"hostCallCount":0,"hostCalls":[],'
-                    '"id":"%s","inputSha256":"%s","invocationId":"%s","kind":"%s","level":"%s","limitsHit":[],'
-                    '"memoryBytes":1048576,"outputSha256":"%s","schema":"cyberos.audit/1","skill":"%s","startedAt":"%s"}',
+                    '"id":"%s","inputCommitment":"%s","invocationId":"%s","keyId":"0123456789abcdef","kind":"%s","level":"%s","limitsHit":[],'
+                    '"memoryBytes":1048576,"outputCommitment":"%s","schema":"cyberos.audit/1","sealed":null,"skill":"%s","startedAt":"%s"}',
                     actor, stamp, digest, elapsed_us, stamp,
                     CASE WHEN exit_code = 0 THEN 'null' ELSE '{"code":"EXECUTION_FAILED","message":"no"}' END,
                     executor, exit_code, entry_id, digest, run_id, kind, level, digest, skill_path, stamp
