@@ -50,17 +50,37 @@ CREATE TABLE audit.invocation_hour (
     PRIMARY KEY (skill_path, hour)
 ) WITH (fillfactor = 70);
 
--- How many entries of each sort an hour has; `bucket` is an eighth of a power of two of microseconds, -1 for
--- what took no time.
+-- The first entry of each hour. Times run back now and then, sequence numbers never do: whoever reads "since"
+-- begins here, and misses nothing. The first to come has the lowest number, so nothing is ever updated.
+CREATE TABLE audit.entry_hour (
+    hour timestamptz PRIMARY KEY,
+    first_seq bigint NOT NULL
+);
+
+-- How many entries of each sort an hour has; `outcome` is an exit code, the code of a refusal, or what became
+-- of a host call; `bucket` is an eighth of a power of two of microseconds, -1 for what took no time.
 CREATE TABLE audit.tally_hour (
     hour timestamptz NOT NULL,
     kind text NOT NULL,
     level text NOT NULL,
     executor text NOT NULL,
+    outcome text NOT NULL,
     bucket integer NOT NULL,
     entries bigint NOT NULL,
-    PRIMARY KEY (hour, kind, level, executor, bucket)
+    PRIMARY KEY (hour, kind, level, executor, outcome, bucket)
 ) WITH (fillfactor = 70);
+
+-- The same of all hours, so that what is asked every few seconds does not grow with the log.
+CREATE TABLE audit.tally_total (
+    kind text NOT NULL,
+    level text NOT NULL,
+    executor text NOT NULL,
+    outcome text NOT NULL,
+    bucket integer NOT NULL,
+    entries bigint NOT NULL,
+    elapsed_us bigint NOT NULL,
+    PRIMARY KEY (kind, level, executor, outcome, bucket)
+) WITH (fillfactor = 50);
 
 ALTER TABLE audit.entry RENAME TO entry_before_tree;
 ALTER INDEX audit.entry_pkey RENAME TO entry_before_tree_pkey;
@@ -82,9 +102,14 @@ CREATE TABLE audit.entry (
 CREATE INDEX entry_by_invocation ON audit.entry (invocation_id) WHERE invocation_id IS NOT NULL;
 CREATE INDEX entry_finished_by_skill ON audit.entry (skill_path, seq) WHERE kind = 'invocation.finished';
 CREATE INDEX entry_finished_by_actor ON audit.entry (actor, seq) WHERE kind = 'invocation.finished';
+-- By the primary key alone a page of runs would step over all that stands between them: a run may make a
+-- hundred thousand host calls that are entries of their own.
+CREATE INDEX entry_finished ON audit.entry (seq) WHERE kind = 'invocation.finished';
 CREATE INDEX entry_decided_by_actor ON audit.entry (actor, seq)
     WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%';
 CREATE INDEX entry_decided ON audit.entry (seq)
+    WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%';
+CREATE INDEX entry_decided_by_time ON audit.entry (recorded_at)
     WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%';
 CREATE INDEX entry_by_time ON audit.entry USING brin (recorded_at);
 
@@ -253,8 +278,23 @@ BEGIN
             unnest(entries) WITH ORDINALITY AS given (bytes, place),
             json_to_record(convert_from(given.bytes, 'UTF8')::json) AS doc (
                 id uuid, kind text, level text, at timestamptz, actor text, skill text,
-                "invocationId" uuid, executor text, "exitCode" integer, "elapsedUs" bigint
+                "invocationId" uuid, executor text, "exitCode" integer, "elapsedUs" bigint, code text, call json
             )
+    ), tally AS (
+        SELECT
+            date_trunc('hour', at, 'UTC') AS hour, kind, level, coalesce(executor, '') AS executor,
+            coalesce("exitCode"::text, code, call ->> 'outcome', '') AS outcome,
+            CASE
+                WHEN "elapsedUs" IS NULL THEN -1
+                ELSE floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision))
+            END AS bucket,
+            count(*) AS number, coalesce(sum("elapsedUs"), 0) AS elapsed_us, min(seq) AS first_seq
+        FROM item
+        GROUP BY 1, 2, 3, 4, 5, 6
+    ), spanned AS (
+        INSERT INTO audit.entry_hour (hour, first_seq)
+        SELECT hour, min(first_seq) FROM tally GROUP BY 1
+        ON CONFLICT (hour) DO NOTHING
     ), hourly AS (
         INSERT INTO audit.invocation_hour AS h (skill_path, hour, invocations, first_seq, last_seq)
         SELECT skill, date_trunc('hour', at, 'UTC'), count(*), min(seq), max(seq)
@@ -265,17 +305,15 @@ BEGIN
             first_seq = least(h.first_seq, excluded.first_seq),
             last_seq = greatest(h.last_seq, excluded.last_seq)
     ), tallied AS (
-        INSERT INTO audit.tally_hour AS t (hour, kind, level, executor, bucket, entries)
-        SELECT
-            date_trunc('hour', at, 'UTC'), kind, level, coalesce(executor, ''),
-            -- `greatest` passes over NULL, so it must not see one.
-            CASE WHEN "elapsedUs" IS NULL THEN -1
-                ELSE floor(8 * ln(greatest("elapsedUs", 1)::double precision) / ln(2::double precision))
-            END,
-            count(*)
-        FROM item
-        GROUP BY 1, 2, 3, 4, 5
-        ON CONFLICT (hour, kind, level, executor, bucket) DO UPDATE SET entries = t.entries + excluded.entries
+        INSERT INTO audit.tally_hour AS t (hour, kind, level, executor, outcome, bucket, entries)
+        SELECT hour, kind, level, executor, outcome, bucket, number FROM tally
+        ON CONFLICT (hour, kind, level, executor, outcome, bucket) DO UPDATE SET
+            entries = t.entries + excluded.entries
+    ), totalled AS (
+        INSERT INTO audit.tally_total AS t (kind, level, executor, outcome, bucket, entries, elapsed_us)
+        SELECT kind, level, executor, outcome, bucket, sum(number), sum(elapsed_us) FROM tally GROUP BY 1, 2, 3, 4, 5
+        ON CONFLICT (kind, level, executor, outcome, bucket) DO UPDATE SET
+            entries = t.entries + excluded.entries, elapsed_us = t.elapsed_us + excluded.elapsed_us
     )
     INSERT INTO audit.entry (
         seq, entry_id, kind, level, recorded_at, actor, skill_path, invocation_id, exit_code, elapsed_us, entry

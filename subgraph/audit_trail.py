@@ -146,9 +146,10 @@ class AuditTrail:
         """
         principal.require(Scope.AUDIT)
         found = await find_invocations(self._database, [invocation_id])
-        entry = found.get(invocation_id)
-        if entry is None:
+        recorded = found.get(invocation_id)
+        if recorded is None:
             raise InputInvalid("there is no such invocation")
+        entry = recorded.entry
         key = await self._subjects.find(entry.actor)
         if key is not None and key.key_id != entry.key_id:
             key = None  # that one was destroyed, and the subject has called again since

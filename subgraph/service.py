@@ -7,12 +7,21 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from subgraph.audit import FinishedInvocation, Ledger, SubjectKeys, count_invocations, find_invocations
+from subgraph.audit import (
+    Ledger,
+    RecordedInvocation,
+    SubjectKeys,
+    Totals,
+    count_invocations,
+    find_invocations,
+    read_totals,
+)
 from subgraph.audit.checkpoint_stores import BucketStore, CheckpointStore, DirectoryStore
 from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.log_tree import LogTree
@@ -31,7 +40,7 @@ from subgraph.catalog import (
 )
 from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP, normalised
 from subgraph.catalog.prompt import available_skills, skill_prompt
-from subgraph.errors import ExecutionFailed, InputInvalid, SubgraphError
+from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.executors import InlineExecutor, ScriptExecutor, SkillExecutor, WasmExecutor
@@ -43,6 +52,7 @@ from subgraph.execution.machine_code import MachineCodeCache
 from subgraph.execution.pool import WorkerPool
 from subgraph.execution.script_pool import ScriptPool
 from subgraph.execution.tiers import TierPolicies
+from subgraph.history import History
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
 from subgraph.settings import Settings
@@ -56,13 +66,27 @@ _TIMEOUT_LEAST_MS, _TIMEOUT_MOST_MS = 10, 600_000  # as of CYBEROS_TIME_LIMIT_MS
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What an operator watches: `totals` of the log, None while the database cannot be reached, and this
+    process. Workers are processes for components, and how many of them serve no call.
+    """
+
+    totals: Totals | None
+    queued_entries: int
+    queue_limit: int
+    workers: int
+    idle_workers: int
+
+
 class Service:
     """The whole service. `async with Service(settings) as service:` starts and stops every part.
 
     A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
-    are made through `oversight`, and the log is proved through `audit_trail`. `runs_skills` False starts no
-    processes, for whoever only reads or decides; `invoke` then raises `ExecutionFailed`.
+    are made through `oversight`, the log is read through `history` and proved through `audit_trail`.
+    `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
+    `ExecutionFailed`.
     """
 
     def __init__(self, settings: Settings, *, runs_skills: bool = True) -> None:
@@ -120,6 +144,7 @@ class Service:
             landlock=landlock,
         )
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
+        self.history = History(self._catalog, self._database)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
         self._stack = AsyncExitStack()
 
@@ -240,10 +265,25 @@ class Service:
 
     async def invocations(
         self, principal: Principal, invocation_ids: Sequence[UUID]
-    ) -> dict[UUID, FinishedInvocation]:
+    ) -> dict[UUID, RecordedInvocation]:
         """Find what the ledger keeps of invocations, in one query (`skill:audit`)."""
         principal.require(Scope.AUDIT)
         return await find_invocations(self._database, invocation_ids)
+
+    async def measures(self, principal: Principal) -> Measures:
+        """Count what happened since the log began, and how busy this process is (`skill:audit`)."""
+        principal.require(Scope.AUDIT)
+        try:
+            totals = await read_totals(self._database)
+        except StorageUnavailable:
+            totals = None
+        return Measures(
+            totals=totals,
+            queued_entries=self._ledger.queued,
+            queue_limit=self._ledger.queue_limit,
+            workers=self._pool.ready,
+            idle_workers=len(self._pool.idle_workers()),
+        )
 
     async def invoke(
         self,

@@ -18,7 +18,7 @@ LAYERS = [
     {"catalog"},
     {"capabilities"},
     {"execution"},
-    {"oversight", "audit_trail"},
+    {"audit_trail", "history", "oversight"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

@@ -18,6 +18,7 @@ from subgraph.errors import (
     InputInvalid,
     SkillRevoked,
 )
+from subgraph.history import History
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
 from subgraph.service import Service
@@ -37,6 +38,7 @@ METHODS: dict[str, tuple[Scope, Method]] = {
     "skill_prompt": (Scope.READ, lambda service, who: service.skill_prompt(who, "echo")),
     "activate_for": (Scope.INVOKE, lambda service, who: service.activate_for(who, "onCommand:none")),
     "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
+    "measures": (Scope.AUDIT, lambda service, who: service.measures(who)),
     "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
 }
 
@@ -67,6 +69,13 @@ OVERSIGHT: dict[str, tuple[Scope, Method]] = {
     "revoke": (Scope.GRANT, lambda service, who: service.oversight.revoke(who, "victim", None)),
 }
 
+HISTORY: dict[str, tuple[Scope, Method]] = {
+    "past_invocations": (Scope.AUDIT, lambda service, who: service.history.past_invocations(who, limit=1)),
+    "decisions": (Scope.AUDIT, lambda service, who: service.history.decisions(who, limit=1)),
+    "records": (Scope.AUDIT, lambda service, who: service.history.records(who, "meta/decisions/1_0000.md")),
+    "kpis": (Scope.AUDIT, lambda service, who: service.history.kpis(who)),
+}
+
 
 async def answered(service: Service, who: Principal) -> None:
     """Answer a request that nobody made: who may answer learns that there is none."""
@@ -74,7 +83,7 @@ async def answered(service: Service, who: Principal) -> None:
         await service.oversight.answer(who, uuid4(), approve=True)
 
 
-ALL_METHODS = METHODS | OVERSIGHT
+ALL_METHODS = METHODS | OVERSIGHT | HISTORY
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +103,9 @@ def called(running: RunningService, name: str, who: Principal) -> Any:
     return running.run(call())
 
 
-@pytest.mark.parametrize(("part", "methods"), [(Service, METHODS), (Oversight, OVERSIGHT)])
+@pytest.mark.parametrize(
+    ("part", "methods"), [(Service, METHODS), (Oversight, OVERSIGHT), (History, HISTORY)]
+)
 def test_every_method_for_a_caller_is_checked_here(part: type, methods: dict[str, object]) -> None:
     takes_principal = {
         name

@@ -36,8 +36,8 @@ SELECT entry FROM audit.entry WHERE seq = $1
 SELECT seq, entry FROM audit.entry WHERE seq >= $1 AND seq < $2 ORDER BY seq
 
 -- name: invocations_get
--- The bytes of the entries that finished invocations ($1 uuid[]), in no order.
-SELECT invocation_id, entry FROM audit.entry
+-- The entries that finished invocations ($1 uuid[]), in no order.
+SELECT invocation_id, seq, entry FROM audit.entry
 WHERE invocation_id = ANY ($1::uuid[]) AND kind = 'invocation.finished'
 
 -- name: invocations_since

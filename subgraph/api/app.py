@@ -1,4 +1,4 @@
-"""The ASGI application: /graphql, GraphiQL's files, the log for witnesses, and the probes."""
+"""The ASGI application: /graphql, GraphiQL's files, the log for witnesses, the probes, and /metrics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from subgraph.api.authentication import Authenticator
 from subgraph.api.endpoint import GraphQLEndpoint
 from subgraph.api.graphiql import graphiql_routes
 from subgraph.api.log_routes import log_routes
+from subgraph.api.metrics import answer_metrics
 from subgraph.api.schema import build_schema
 from subgraph.errors import SubgraphError
 from subgraph.service import Service
@@ -30,10 +31,11 @@ _HOST = re.compile(r"(?:\[(?P<bracketed>[^\]]+)\]|(?P<plain>[^:\[\]]+))(?::\d*)?
 def build_app(settings: Settings) -> Starlette:
     """Build the application; its lifespan starts and stops the service."""
     service = Service(settings)
+    authenticator = Authenticator(settings)
     endpoint = GraphQLEndpoint(
         service,
         build_schema(introspection=settings.introspection),
-        Authenticator(settings),
+        authenticator,
         graphiql=settings.introspection,
     )
 
@@ -52,10 +54,14 @@ def build_app(settings: Settings) -> Starlette:
             return _json({"status": "unavailable", "code": error.code, "message": error.message}, 503)
         return _json({"status": "ready"})
 
+    async def metrics(request: Request) -> Response:
+        return await answer_metrics(service, authenticator, request)
+
     routes: list[BaseRoute] = [
         Route("/graphql", endpoint.answer, methods=["GET", "POST"]),
         Route("/healthz", health, methods=["GET"]),
         Route("/readyz", readiness, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
         *log_routes(service),
     ]
     if settings.introspection:

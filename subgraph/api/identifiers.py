@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from subgraph.errors import InputInvalid
+
+_SEQ_DIGITS = 16  # of 2**53 - 1, beyond which readers of JSON would round
+
+
+def parse_seq(text: str | None) -> int | None:
+    """Read a sequence number that a page gave; None stays None. Raises `InputInvalid`."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > _SEQ_DIGITS:
+        raise InputInvalid("before is the seq of an entry")
+    return int(text)
+
 
 def parse_identifier(text: object) -> UUID | None:
     """Read an ID; None when it cannot be one."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import strawberry
 from strawberry import UNSET
 
 from subgraph.api.context import Info
-from subgraph.api.identifiers import parse_identifier
+from subgraph.api.identifiers import parse_identifier, parse_seq
 from subgraph.api.types import (
     AuditCheckpoint,
     AuditEntry,
+    AuditRecord,
     CapabilityGrant,
     CapabilityRequest,
     Invocation,
+    Kpi,
     Skill,
     SkillProblem,
 )
@@ -48,6 +52,58 @@ class Query:
         found = await info.context.service.invocations(info.context.principal, [identifier])
         entry = found.get(identifier)
         return None if entry is None else Invocation.recorded(entry)
+
+    @strawberry.field(
+        description="What the ledger keeps of runs, newest first; `before` is the seq of the last one that "
+        "is known already. A skill that is gone is found by its path. At most 200 at once."
+    )
+    async def invocations(
+        self,
+        info: Info,
+        skill_name: str | None = UNSET,
+        actor: str | None = UNSET,
+        since: datetime | None = UNSET,
+        limit: int = 50,
+        before: strawberry.ID | None = UNSET,
+    ) -> list[Invocation]:
+        page = await info.context.service.history.past_invocations(
+            info.context.principal,
+            skill=skill_name or None,
+            actor=actor or None,
+            since=since or None,
+            before=parse_seq(before or None),
+            limit=limit,
+        )
+        return [Invocation.recorded(each) for each in page.invocations]
+
+    @strawberry.field(
+        description="What people decided and calls asked them for, newest first; `before` and the bound of "
+        "`limit` are those of `invocations`."
+    )
+    async def audit_decisions(
+        self,
+        info: Info,
+        actor: str | None = UNSET,
+        since: datetime | None = UNSET,
+        limit: int = 50,
+        before: strawberry.ID | None = UNSET,
+    ) -> list[AuditRecord]:
+        page = await info.context.service.history.decisions(
+            info.context.principal,
+            actor=actor or None,
+            since=since or None,
+            before=parse_seq(before or None),
+            limit=limit,
+        )
+        return [AuditRecord.of(each) for each in page.decisions]
+
+    @strawberry.field(
+        description="Key figures since the beginning of an hour, of the last seven days by default; at most "
+        "of 92 days."
+    )
+    async def kpis(self, info: Info, since: datetime | None = UNSET) -> list[Kpi]:
+        figures = await info.context.service.history.kpis(info.context.principal, since or None)
+        return [Kpi.of(each) for each in figures]
 
     @strawberry.field(description="The newest grant of each capability, of one skill or of all.")
     async def capability_grants(self, info: Info, skill_name: str | None = UNSET) -> list[CapabilityGrant]:

@@ -21,14 +21,20 @@ from subgraph.audit.invocations import (
     RefusedInvocation,
     StartedInvocation,
 )
+from subgraph.audit.kpis import Kpi, read_kpis
 from subgraph.audit.ledger import Ledger
+from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page
 from subgraph.audit.payloads import SubjectKeys
-from subgraph.audit.reader import count_invocations, find_invocations
+from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
+from subgraph.audit.records import AuditRecord, find_record
+from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
+    "AuditRecord",
     "ChangedLimits",
     "ChangedTrust",
     "CreatedGrant",
+    "DecisionPage",
     "DeniedCapability",
     "Entry",
     "EntryRefused",
@@ -37,8 +43,11 @@ __all__ = [
     "FinishedInvocation",
     "FurtherHostCalls",
     "HostCallNote",
+    "InvocationPage",
+    "Kpi",
     "Ledger",
     "NotableHostCall",
+    "RecordedInvocation",
     "RefusedInvocation",
     "ReinstatedSkill",
     "RequestedCapability",
@@ -46,7 +55,14 @@ __all__ = [
     "RevokedSkill",
     "StartedInvocation",
     "SubjectKeys",
+    "Tally",
+    "Totals",
     "canonical",
     "count_invocations",
+    "decision_page",
     "find_invocations",
+    "find_record",
+    "invocation_page",
+    "read_kpis",
+    "read_totals",
 ]

@@ -180,6 +180,16 @@ class Ledger:
         if len(self._queue) >= self._queue_limit or self._queued_bytes > self._queue_bytes - MAX_ENTRY_BYTES:
             raise Overloaded
 
+    @property
+    def queued(self) -> int:
+        """How many entries wait for a flush to take them."""
+        return len(self._queue)
+
+    @property
+    def queue_limit(self) -> int:
+        """How many may wait at most."""
+        return self._queue_limit
+
     async def append(self, entry: Entry | bytes) -> int:
         """Store an entry (canonical bytes, or one to encode); return its sequence number once durable.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from subgraph import __version__
-from subgraph.cli import audit, authoring, catalogue, decisions, log_checks, running
+from subgraph.cli import audit, authoring, catalogue, decisions, history, log_checks, running
 
 app = typer.Typer(
     name="cyberos-skill-cli",
@@ -36,6 +36,8 @@ COMMANDS = (
     decisions.reinstate,
     decisions.trust,
     decisions.limits,
+    history.view,
+    history.kpis,
     authoring.new,
     authoring.build,
     authoring.fixtures,

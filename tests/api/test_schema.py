@@ -98,15 +98,19 @@ ADDED = {
         "stderr",
         "hostCallCount",
         "hostCalls",
+        "seq",
     },
     "CapabilityGrant": set(),
     "Query": {
-        "auditCheckpoint",
-        "auditEntry",
         "_entities",
         "_service",
+        "auditCheckpoint",
+        "auditDecisions",
+        "auditEntry",
         "availableSkills",
         "capabilityRequests",
+        "invocations",
+        "kpis",
         "skillProblems",
     },
     "Mutation": {
@@ -162,9 +166,9 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "AuditCheckpoint", "AuditEntry", "AuditProof",
-        "BigInt", "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability",
-        "HostCall", "InvocationError", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
+        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
+        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "HostCall",
+        "InvocationError", "Kpi", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None

@@ -475,6 +475,8 @@ def test_the_log_refuses_any_change_but_growth(dsn: str, change: str, role: str)
         "DELETE FROM audit.batch",
         "INSERT INTO audit.tile SELECT * FROM audit.tile",
         "UPDATE audit.tally_hour SET entries = 0",
+        "UPDATE audit.tally_total SET entries = 0",
+        "UPDATE audit.entry_hour SET first_seq = 0",
         "UPDATE audit.invocation_hour SET invocations = 0",
         "ALTER TABLE audit.entry DISABLE TRIGGER append_only",
         "ALTER TABLE audit.entry ADD COLUMN note text",

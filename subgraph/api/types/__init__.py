@@ -2,6 +2,7 @@
 
 from subgraph.api.types.audit import AuditCheckpoint, AuditEntry, AuditProof
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
+from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem
@@ -12,10 +13,12 @@ __all__ = [
     "AuditCheckpoint",
     "AuditEntry",
     "AuditProof",
+    "AuditRecord",
     "BigInt",
     "CapabilityGrant",
     "CapabilityRequest",
     "Invocation",
+    "Kpi",
     "Skill",
     "SkillLimitsInput",
     "SkillProblem",

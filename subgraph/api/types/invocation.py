@@ -8,7 +8,7 @@ from typing import Self, cast
 import strawberry
 from strawberry.scalars import JSON
 
-from subgraph.audit import ErrorNote, FinishedInvocation, HostCallNote
+from subgraph.audit import ErrorNote, HostCallNote, RecordedInvocation
 from subgraph.catalog import short_name
 from subgraph.execution.invocation import Executor
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
@@ -67,6 +67,10 @@ class Invocation:
         description="The first of them. Of a run read from the ledger, without those that were denied or "
         "hand out a credential: they are entries of their own."
     )
+    seq: strawberry.ID | None = strawberry.field(
+        description="Where the run stands in the audit log, for `before` of the next page. Null in the "
+        "answer to invokeSkill."
+    )
     result: JSON | None = strawberry.field(
         description="What the skill answered, when it is JSON. Only in the answer to invokeSkill: the "
         "ledger keeps a hash of it."
@@ -95,14 +99,16 @@ class Invocation:
             error=InvocationError.of(invocation.error),
             host_call_count=invocation.host_call_count,
             host_calls=[HostCall.of(note) for note in invocation.host_calls],
+            seq=None,
             result=cast("JSON", invocation.result),
             stdout=invocation.stdout,
             stderr=invocation.stderr,
         )
 
     @classmethod
-    def recorded(cls, entry: FinishedInvocation) -> Self:
+    def recorded(cls, recorded: RecordedInvocation) -> Self:
         """Present what the ledger keeps of a run."""
+        entry = recorded.entry
         return cls(
             invocation_id=strawberry.ID(entry.invocation_id),
             skill_name=short_name(entry.skill),
@@ -117,6 +123,7 @@ class Invocation:
             error=InvocationError.of(entry.error),
             host_call_count=entry.host_call_count,
             host_calls=[HostCall.of(note) for note in entry.host_calls],
+            seq=strawberry.ID(str(recorded.seq)),
             result=None,
             stdout=None,
             stderr=None,

@@ -1,0 +1,226 @@
+"""Decisions as records to read: each has an address and a text in Markdown, made of its entry alone.
+
+An address is `brain://meta/decisions/<unix seconds>_<first 4 digits of the entry's id>.md`. The text begins
+with front matter; then come a title and fields, a line each. What an entry holds stands in fields alone,
+each within its line, with everything escaped that Markdown or HTML would obey.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from subgraph.errors import InputInvalid
+from subgraph.storage import Database
+
+SCHEME = "brain://"
+
+SHARED_LIMIT = 64
+"""Records of one address that are returned: two that share it need the same second and 16 equal bits."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ADDRESS = re.compile(rf"(?:{SCHEME})?(meta/[a-z]+(?:-[a-z]+)*/([0-9]{{1,11}})_([0-9a-f]{{4}})\.md)")
+
+# A backslash before these is never shown (CommonMark, section 2.4). `:` and `.` only where some renderers
+# would make a link of what follows.
+_OBEYED = re.compile(r"[\\`*_\[\]<>&~|#$]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How entries of one kind read: where they lie, their schema and title, and fields by label and key."""
+
+    title: str
+    fields: tuple[tuple[str, str], ...]
+    folder: str = "meta/decisions"
+    schema: str = "decision-v1"
+
+
+def _by_people(title: str, *fields: tuple[str, str]) -> Form:
+    """Make the form of a decision about a skill."""
+    return Form(
+        title,
+        (
+            ("Skill", "skill"),
+            *fields,
+            ("By", "actor"),
+            ("At", "at"),
+            ("Content hash", "contentHash"),
+            ("Entry", "id"),
+        ),
+    )
+
+
+_CAPABILITY = ("Capability", "capability")
+_REQUEST = ("Request", "requestId")
+_NOTE = ("Note", "note")
+
+FORMS: Mapping[str, Form] = {
+    "grant.created": _by_people("Capability granted", _CAPABILITY),
+    "grant.revoked": _by_people("Capability taken back", _CAPABILITY),
+    "capability.requested": _by_people("Capability asked for", _CAPABILITY, _REQUEST),
+    "capability.denied": _by_people("Capability denied", _CAPABILITY, _NOTE, _REQUEST),
+    "trust.changed": _by_people(
+        "Trust changed", ("Before", "before"), ("After", "after"), ("Warning", "warning")
+    ),
+    "limits.changed": _by_people("Limits changed", ("Limits", "limits"), ("Executors", "executors")),
+    "skill.revoked": _by_people("Skill revoked", _NOTE),
+    "skill.reinstated": _by_people("Skill reinstated", _NOTE),
+    "subject.erased": Form(
+        "Subject erased",
+        (
+            ("Subject", "subject"),
+            ("Key destroyed", "destroyed"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Entry", "id"),
+        ),
+    ),
+}
+"""A kind that is not here reads under `Decision`, with all of its fields by their own names."""
+
+_COMMON = frozenset({"schema", "id", "kind", "level", "at", "actor", "skill", "contentHash"})
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """An entry that tells of a decision: the bytes that are in the log, and what they say."""
+
+    seq: int
+    encoded: bytes
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """All that the entry says."""
+        body: dict[str, Any] = orjson.loads(self.encoded)
+        return body
+
+    @property
+    def kind(self) -> str:
+        """What was decided, such as `grant.created`."""
+        return str(self.body["kind"])
+
+    @property
+    def level(self) -> str:
+        """`info`, or `warn` for what takes away or opens."""
+        return str(self.body["level"])
+
+    @property
+    def at(self) -> datetime:
+        """When it was decided."""
+        return datetime.fromisoformat(self.body["at"])
+
+    @property
+    def actor(self) -> str:
+        """Who decided."""
+        return str(self.body["actor"])
+
+    @property
+    def skill_path(self) -> str | None:
+        """The skill that it is about."""
+        return self._text("skill")
+
+    @property
+    def capability(self) -> str | None:
+        """The capability that it is about."""
+        return self._text("capability")
+
+    @property
+    def address(self) -> str:
+        """Where the record is found."""
+        return address_of(self.body)
+
+    @property
+    def markdown(self) -> str:
+        """The record as text."""
+        return markdown_of(self.body)
+
+    def _text(self, key: str) -> str | None:
+        value = self.body.get(key)
+        return value if isinstance(value, str) else None
+
+
+def form_of(body: Mapping[str, Any]) -> Form:
+    """Find the form of an entry."""
+    kind = str(body["kind"])
+    if kind in FORMS:
+        return FORMS[kind]
+    details = sorted(set(body) - _COMMON)
+    return _by_people("Decision", ("Kind", "kind"), *((key, key) for key in details))
+
+
+def address_of(body: Mapping[str, Any]) -> str:
+    """Tell the address of an entry's record."""
+    seconds = (datetime.fromisoformat(body["at"]) - _EPOCH) // timedelta(seconds=1)
+    return f"{SCHEME}{form_of(body).folder}/{seconds}_{UUID(body['id']).hex[:4]}.md"
+
+
+def markdown_of(body: Mapping[str, Any]) -> str:
+    """Write an entry as its record. Fields that the entry lacks or that say nothing are left out."""
+    form = form_of(body)
+    front = {
+        "kind": "decisions",
+        "sync_class": "private",
+        "classification": "internal",
+        "schema": form.schema,
+    }
+    fields = ((label, _shown(body.get(key))) for label, key in form.fields)
+    return "\n".join(
+        [
+            "---",
+            *(f"{name}: {value}" for name, value in front.items()),
+            "---",
+            f"# {form.title}",
+            "",
+            *(f"**{escaped(label)}:** {escaped(value)}" for label, value in fields if value),
+            "",
+        ]
+    )
+
+
+def escaped(text: str) -> str:
+    """Escape a text for the inside of a line of Markdown, where it then reads as itself and does nothing.
+
+    Characters that are not seen, line ends among them, are written as their numbers.
+    """
+    seen = text if text.isprintable() else "".join(map(_seen, text))
+    return _OBEYED.sub(r"\\\g<0>", seen)
+
+
+def _seen(character: str) -> str:
+    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
+
+
+def _shown(value: object) -> str:
+    """Write a value of an entry as text."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
+        return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+async def find_record(database: Database, address: str) -> list[AuditRecord]:
+    """Find the records of an address, with or without `brain://`: none, one, or several that share it.
+
+    Raises `InputInvalid` for what is no address, and `StorageUnavailable`.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise InputInvalid(f"an address reads {SCHEME}meta/decisions/1747200611_8c4e.md")
+    path, seconds, digits = found.groups()
+    second = _EPOCH + timedelta(seconds=int(seconds))
+    rows = await database.fetch("decisions_at", second, second + timedelta(seconds=1), digits, SHARED_LIMIT)
+    records: Iterable[AuditRecord] = (AuditRecord(row["seq"], row["entry"]) for row in rows)
+    return [record for record in records if record.address == f"{SCHEME}{path}"]

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subgraph.audit import (
+    Entry,
+    HostCallNote,
+    Kpi,
+    Ledger,
+    NotableHostCall,
+    RefusedInvocation,
+    Totals,
+    read_kpis,
+    read_totals,
+)
+from subgraph.audit.kpis import FIGURES, LONGEST_SPAN, percentile_us
+from subgraph.audit.tallies import NO_TIME, Tally
+from subgraph.capabilities import Authority
+from subgraph.errors import InputInvalid
+from subgraph.storage import Database
+from tests.audit.factory import finished
+from tests.support.postgres import run, settings_for
+
+NOW = datetime.now(UTC)
+COMMON = {"actor": "ann", "skill": "a/one", "content_hash": "a" * 64, "at": NOW}
+
+
+def with_log(
+    dsn: str, entries: list[Entry], scenario: Callable[[Database, dict[str, Kpi]], Awaitable[None]]
+) -> None:
+    async def opened() -> None:
+        async with Database(settings_for(dsn)) as db, Ledger(db) as ledger:
+            for entry in entries:
+                await ledger.append(entry)
+            await scenario(db, {each.name: each for each in await read_kpis(db)})
+
+    run(opened())
+
+
+def host_call(outcome: str) -> Entry:
+    call = HostCallNote(function="read_file", target="a", outcome=outcome, elapsed_us=5)
+    return NotableHostCall(**COMMON, invocation_id=str(finished().invocation_id), call=call)  # type: ignore[arg-type]
+
+
+def run_of(executor: str, elapsed_us: int, exit_code: int = 0, age: timedelta = timedelta(0)) -> Entry:
+    return finished(at=NOW - age, executor=executor, elapsed_us=elapsed_us, exit_code=exit_code)
+
+
+def test_an_empty_log_has_no_rates_and_no_latencies(dsn: str) -> None:
+    async def scenario(db: Database, figures: dict[str, Kpi]) -> None:
+        assert list(figures) == [figure.name for figure in FIGURES]
+        assert {each.name for each in figures.values() if each.value is not None} == {
+            "invocations_refused",
+            "host_calls_denied",
+        }
+        assert all(each.met is None for each in figures.values())
+        assert await read_totals(db) == Totals([], 0)
+
+    with_log(dsn, [], scenario)
+
+
+def test_rates_and_counts_are_those_of_the_entries(dsn: str) -> None:
+    async def scenario(_: Database, figures: dict[str, Kpi]) -> None:
+        success = figures["invocation_success_rate"]
+        assert (success.value, success.numerator, success.denominator) == (0.75, 3, 4)
+        assert (success.target, success.target_is, success.met) == (0.98, "at least", False)
+        assert figures["invocations_refused"].value == 2
+        assert figures["host_calls_denied"].value == 1
+
+    entries = [
+        *(run_of("WASM", 900) for _ in range(3)),
+        run_of("SCRIPT", 9000, exit_code=124),
+        *(RefusedInvocation(**COMMON, code=code, message="no") for code in ("GRANT_STALE", "OVERLOADED")),  # type: ignore[arg-type]
+        *(map(host_call, ("ok", "denied", "error"))),
+    ]
+    with_log(dsn, entries, scenario)
+
+
+def test_latencies_are_of_their_executor_alone(dsn: str) -> None:
+    async def scenario(_: Database, figures: dict[str, Kpi]) -> None:
+        p50, p95, p99 = (figures[f"component_latency_p{percent}"] for percent in (50, 95, 99))
+        assert p50.value == pytest.approx(1.0, rel=0.045)
+        assert p95.value == pytest.approx(4.0, rel=0.045)
+        assert p99.value == pytest.approx(40.0, rel=0.045)
+        assert (p95.denominator, p95.numerator, p95.unit) == (100, None, "ms")
+        assert (p95.target, p95.target_is, p95.met) == (5.0, "at most", True)
+        assert figures["script_latency_p50"].value == pytest.approx(20.0, rel=0.045)
+        assert (figures["script_latency_p50"].target, figures["script_latency_p50"].met) == (None, None)
+
+    entries = [
+        *(run_of("WASM", 1000) for _ in range(94)),
+        *(run_of("WASM", 4000) for _ in range(4)),
+        *(run_of("WASM", 40_000) for _ in range(2)),
+        run_of("SCRIPT", 20_000),
+        run_of("INLINE", 0),
+    ]
+    with_log(dsn, entries, scenario)
+
+
+def test_figures_begin_at_an_hour(dsn: str) -> None:
+    async def scenario(db: Database, figures: dict[str, Kpi]) -> None:
+        assert figures["invocation_success_rate"].denominator == 2  # of a week by default
+        hour = NOW.replace(minute=0, second=0, microsecond=0)
+        for since, runs in (
+            (NOW, 1),
+            (hour, 1),
+            (hour - timedelta(microseconds=1), 1),
+            (NOW - timedelta(days=6), 2),
+            (NOW - timedelta(days=30), 3),
+            (NOW + timedelta(hours=1), 0),
+        ):
+            found = {each.name: each for each in await read_kpis(db, since)}
+            assert found["invocation_success_rate"].denominator == runs, since
+
+    ages = (timedelta(0), timedelta(days=5), timedelta(days=20))
+    with_log(dsn, [run_of("WASM", 5, age=age) for age in ages], scenario)
+
+
+def test_a_grant_that_nobody_asked_for_is_no_answer(dsn: str) -> None:
+    async def scenario() -> None:
+        async with Database(settings_for(dsn)) as db, Authority(db) as authority:
+            for path, approved in (("a/one", True), ("a/two", True), ("a/three", False)):
+                await authority.request(path, "log", "a" * 64, "ann")
+                (request,) = [each for each in authority.requests() if each.skill_path == path]
+                await (authority.approve if approved else authority.deny)(request, "", "bo")
+            await authority.request("a/waits", "log", "a" * 64, "ann")
+            await authority.grant("a/unasked", ["log"], "a" * 64, "bo")
+            rate = next(each for each in await read_kpis(db) if each.name == "capability_grant_rate")
+            assert (rate.numerator, rate.denominator, rate.met) == (2, 3, False)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        NOW - LONGEST_SPAN - timedelta(minutes=1),
+        datetime(2026, 11, 1),  # noqa: DTZ001 -- that is what is refused
+        datetime.min.replace(tzinfo=UTC),
+    ],
+)
+def test_figures_are_of_a_bounded_time(dsn: str, since: datetime) -> None:
+    async def scenario(db: Database, _: dict[str, Kpi]) -> None:
+        with pytest.raises(InputInvalid):
+            await read_kpis(db, since)
+
+    with_log(dsn, [], scenario)
+
+
+def test_totals_are_the_sums_over_all_hours(dsn: str) -> None:
+    async def scenario(db: Database, _: dict[str, Kpi]) -> None:
+        totals = await read_totals(db)
+        assert totals.log_size == 40
+        assert sum(tally.entries for tally in totals.tallies) == 40
+        assert sum(tally.elapsed_us for tally in totals.tallies) == sum(range(0, 3900, 100))
+        assert {tally.outcome for tally in totals.tallies} == {"0", "denied"}
+        assert [tally.bucket for tally in totals.tallies if tally.outcome == "denied"] == [NO_TIME]
+
+    runs = [run_of("WASM", 100 * hour, age=timedelta(hours=hour)) for hour in range(39)]
+    with_log(dsn, [*runs, host_call("denied")], scenario)
+
+
+def bucketed(elapsed_us: int) -> Tally:
+    """A run as `audit.append` counts it."""
+    bucket = math.floor(8 * math.log2(max(elapsed_us, 1)))
+    return Tally("invocation.finished", "info", "WASM", "0", bucket, 1)
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=200), st.sampled_from((1, 50, 95, 99, 100)))
+def test_a_percentile_is_within_its_error_of_the_nearest_rank(times: list[int], percent: int) -> None:
+    exact = sorted(times)[max(0, math.ceil(len(times) * percent / 100) - 1)]
+    estimate = percentile_us([bucketed(each) for each in times], percent)
+    assert estimate is not None
+    assert exact / 1.0443 <= estimate <= exact * 1.0443
+
+
+def test_nothing_has_no_percentile() -> None:
+    assert percentile_us([], 50) is None
+
+
+def test_postgresql_puts_a_time_into_the_bucket_that_the_error_bound_is_for(dsn: str) -> None:
+    """Around every edge, where its logarithm may round either way."""
+
+    async def scenario(db: Database, _: dict[str, Kpi]) -> None:
+        tallies = (await read_totals(db)).tallies
+        assert len(tallies) == len(edges)
+        for tally in tallies:
+            low, high = 2 ** (tally.bucket / 8), 2 ** ((tally.bucket + 1) / 8)
+            assert low * (1 - 1e-12) <= int(tally.executor) <= high * (1 + 1e-12)
+
+    octaves = (2 ** (bucket / 8) for bucket in range(0, 240, 7))
+    edges = sorted({max(1, round(edge) + near) for edge in octaves for near in (-1, 0, 1)})
+    with_log(dsn, [run_of(str(each), each) for each in edges], scenario)
