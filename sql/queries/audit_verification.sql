@@ -59,7 +59,15 @@ END
 
 -- name: audit_tally_rows
 -- How many entries of each sort each hour has.
-SELECT hour, kind, level, executor, bucket, entries FROM audit.tally_hour
+SELECT hour, kind, level, executor, outcome, bucket, entries FROM audit.tally_hour
+
+-- name: audit_total_rows
+-- All counts of the tally over all hours, and the microseconds that their entries took.
+SELECT kind, level, executor, outcome, bucket, entries, elapsed_us FROM audit.tally_total
+
+-- name: audit_hour_rows
+-- The first entry of each hour.
+SELECT hour, first_seq FROM audit.entry_hour
 
 -- name: audit_invocation_rows
 -- How many invocations of each skill each hour has, and between which entries.

@@ -9,12 +9,10 @@ from subgraph.errors import InputInvalid
 _SEQ_DIGITS = 16  # of 2**53 - 1, beyond which readers of JSON would round
 
 
-def parse_seq(text: str | None) -> int | None:
-    """Read a sequence number that a page gave; None stays None. Raises `InputInvalid`."""
-    if text is None:
-        return None
+def parse_seq(text: str) -> int:
+    """Read the sequence number of an entry. Raises `InputInvalid`."""
     if not (text.isascii() and text.isdecimal()) or len(text) > _SEQ_DIGITS:
-        raise InputInvalid("before is the seq of an entry")
+        raise InputInvalid("the seq of an entry is a number from 0")
     return int(text)
 
 

@@ -20,7 +20,6 @@ from subgraph.api.types import (
     Skill,
     SkillProblem,
 )
-from subgraph.api.types.scalars import BigInt
 from subgraph.capabilities import RequestState
 from subgraph.errors import SkillNotFound
 
@@ -71,7 +70,7 @@ class Query:
             skill=skill_name or None,
             actor=actor or None,
             since=since or None,
-            before=parse_seq(before or None),
+            before=parse_seq(before) if before else None,
             limit=limit,
         )
         return [Invocation.recorded(each) for each in page.invocations]
@@ -92,7 +91,7 @@ class Query:
             info.context.principal,
             actor=actor or None,
             since=since or None,
-            before=parse_seq(before or None),
+            before=parse_seq(before) if before else None,
             limit=limit,
         )
         return [AuditRecord.of(each) for each in page.decisions]
@@ -122,9 +121,10 @@ class Query:
         ]
 
     @strawberry.field(description="An entry of the audit log; null when there is none.")
-    async def audit_entry(self, info: Info, seq: BigInt) -> AuditEntry | None:
-        entry = await info.context.service.audit_trail.entry(info.context.principal, int(seq))
-        return None if entry is None else AuditEntry.of(int(seq), entry)
+    async def audit_entry(self, info: Info, seq: strawberry.ID) -> AuditEntry | None:
+        number = parse_seq(seq)
+        entry = await info.context.service.audit_trail.entry(info.context.principal, number)
+        return None if entry is None else AuditEntry.of(number, entry)
 
     @strawberry.field(
         description="The newest signed checkpoint of the audit log. Whoever keeps it can tell later whether "

@@ -54,8 +54,8 @@ _TYPES: Mapping[str, Any] = {
     "executor": str | None,
 }
 
-Sort: TypeAlias = tuple[datetime, str, str, str, int]
-"""What the tally counts by: hour, kind, level, executor and bucket."""
+Sort: TypeAlias = tuple[str, str, str, str, int]
+"""What the tally counts by, beside the hour: kind, level, executor, outcome and bucket."""
 
 
 async def check_structure(database: Database) -> tuple[Finding, ...]:
@@ -94,17 +94,24 @@ async def check_structure(database: Database) -> tuple[Finding, ...]:
 class _Rollups:
     """The hourly counts of a log of one size, stored ones or counted ones.
 
-    `invocations` has, by skill and hour, how many they are, and their first and last sequence number.
+    `totals` has how many entries there are of a sort, and their microseconds. `invocations` has, by skill and
+    hour, how many they are, and their first and last sequence number. `hours` has the first of each hour.
     """
 
     first_kept: int
     size: int
-    tally: Counter[Sort] = field(default_factory=Counter)
+    tally: Counter[tuple[datetime, Sort]] = field(default_factory=Counter)
+    totals: dict[Sort, tuple[int, int]] = field(default_factory=dict)
+    hours: dict[datetime, int] = field(default_factory=dict)
     invocations: dict[tuple[str, datetime], tuple[int, int, int]] = field(default_factory=dict)
 
     def count(self, seq: int, fields: Mapping[str, Any], bucket: int) -> None:
         hour = fields["recorded_at"].replace(minute=0, second=0, microsecond=0)
-        self.tally[hour, fields["kind"], fields["level"], fields["executor"] or "", bucket] += 1
+        self.hours.setdefault(hour, seq)
+        sort = fields["kind"], fields["level"], fields["executor"] or "", fields["outcome"], bucket
+        self.tally[hour, sort] += 1
+        entries, elapsed_us = self.totals.get(sort, (0, 0))
+        self.totals[sort] = entries + 1, elapsed_us + (fields["elapsed_us"] or 0)
         if fields["kind"] == FinishedInvocation.kind:
             key = fields["skill_path"], hour
             before, first, _ = self.invocations.get(key, (0, seq, seq))
@@ -117,6 +124,8 @@ async def _read_rollups(database: Database) -> _Rollups:
         await snapshot.execute("audit_one_snapshot")
         extent = await snapshot.fetchrow("audit_extent")
         tally = await snapshot.fetch("audit_tally_rows")
+        totals = await snapshot.fetch("audit_total_rows")
+        hours = await snapshot.fetch("audit_hour_rows")
         invocations = await snapshot.fetch("audit_invocation_rows")
     if extent is None:  # it is the head's outer join, which has a row always
         return _Rollups(0, 0)
@@ -124,7 +133,9 @@ async def _read_rollups(database: Database) -> _Rollups:
     return _Rollups(
         first_kept=max(0, extent["first_kept"] or 0),
         size=last + 1 if extent["size"] is None else extent["size"],
-        tally=Counter({tuple(row)[:5]: row["entries"] for row in tally}),
+        tally=Counter({(row["hour"], tuple(row)[1:6]): row["entries"] for row in tally}),
+        totals={tuple(row)[:5]: (row["entries"], row["elapsed_us"]) for row in totals},
+        hours={row["hour"]: row["first_seq"] for row in hours},
         invocations={
             (row["skill_path"], row["hour"]): (row["invocations"], row["first_seq"], row["last_seq"])
             for row in invocations
@@ -140,6 +151,7 @@ def _derive(entry: bytes | None) -> dict[str, Any] | None:
             return None
         fields = {column: document.get(name) for column, name in _ENTRIES.items()}
         fields["executor"] = document.get("executor")
+        fields["outcome"] = _outcome(document)
         if any(not isinstance(fields[name], types) for name, types in _TYPES.items()):
             return None
         fields["entry_id"] = UUID(fields["entry_id"])
@@ -149,6 +161,15 @@ def _derive(entry: bytes | None) -> dict[str, Any] | None:
     except (ValueError, TypeError, AttributeError, OverflowError, EntryRefused):
         return None
     return fields
+
+
+def _outcome(document: Mapping[str, Any]) -> str:
+    """The exit code of a run, the code of a refusal, or what became of a host call; empty for all else."""
+    if document.get("exitCode") is not None:
+        return str(document["exitCode"])
+    if document.get("code") is not None:
+        return str(document["code"])
+    return str((document.get("call") or {}).get("outcome") or "")
 
 
 async def _first_whole_hour(database: Database, first_kept: int) -> datetime | None:
@@ -167,14 +188,30 @@ async def _first_whole_hour(database: Database, first_kept: int) -> datetime | N
 
 def _compare_rollups(stored: _Rollups, counted: _Rollups, whole: datetime | None, findings: Findings) -> None:
     """Compare counts: exactly where all entries of an hour are kept, else they are no fewer than the kept."""
-    for sort in sorted(stored.tally.keys() | counted.tally.keys()):
-        said, is_so = stored.tally[sort], counted.tally[sort]
-        if said != is_so and (said < is_so or whole is None or sort[0] > whole):
-            text = f"The tally of {_spoken(sort)} says {said}, the entries {is_so}."
+    for hour, sort in sorted(stored.tally.keys() | counted.tally.keys()):
+        said, is_so = stored.tally[hour, sort], counted.tally[hour, sort]
+        if said != is_so and (said < is_so or whole is None or hour > whole):
+            text = f"The tally of {hour:%Y-%m-%d %H:%M} ({_spoken(sort)}) says {said}, the entries {is_so}."
             findings.add(FindingCode.ROLLUP_DIFFERS, text)
+    for sort in sorted(stored.totals.keys() | counted.totals.keys()):
+        total, kept_total = stored.totals.get(sort, (0, 0)), counted.totals.get(sort, (0, 0))
+        fewer = total[0] < kept_total[0] or total[1] < kept_total[1]
+        if total != kept_total and (fewer or whole is None):
+            text = f"The tally of all hours ({_spoken(sort)}) is not that of the entries."
+            findings.add(FindingCode.ROLLUP_DIFFERS, text)
+    for hour in sorted(stored.hours.keys() | counted.hours.keys()):
+        first, first_kept = stored.hours.get(hour), counted.hours.get(hour)
+        dropped = whole is not None and first is not None and first < stored.first_kept
+        if first != first_kept and not dropped:
+            text = f"The first entry of the hour of {hour:%Y-%m-%d %H:%M} is another one than is noted."
+            findings.add(FindingCode.ROLLUP_DIFFERS, text)
+    _compare_invocations(stored, counted, findings, dropped=whole is not None)
+
+
+def _compare_invocations(stored: _Rollups, counted: _Rollups, findings: Findings, *, dropped: bool) -> None:
     for key in sorted(stored.invocations.keys() | counted.invocations.keys()):
         row, kept = stored.invocations.get(key), counted.invocations.get(key)
-        if row == kept or _may_have_more(row, kept, stored.first_kept, dropped=whole is not None):
+        if row == kept or _may_have_more(row, kept, stored.first_kept, dropped=dropped):
             continue
         text = f"the count of {key[0]} in the hour of {key[1]:%Y-%m-%d %H:%M} is not that of its entries."
         _, first, last = kept or row or (0, 0, 0)
@@ -193,5 +230,5 @@ def _may_have_more(
 
 
 def _spoken(sort: Sort) -> str:
-    hour, kind, level, executor, bucket = sort
-    return f"{hour:%Y-%m-%d %H:%M} ({kind}, {level}, executor {executor or 'none'}, bucket {bucket})"
+    kind, level, executor, outcome, bucket = sort
+    return f"{kind}, {level}, executor {executor or 'none'}, outcome {outcome or 'none'}, bucket {bucket}"

@@ -18,9 +18,11 @@ from subgraph.storage.migrations import Migration
 _TABLES = {
     "batch": "r",
     "entry": "p",
+    "entry_hour": "r",
     "invocation_hour": "r",
     "log_head": "r",
     "tally_hour": "r",
+    "tally_total": "r",
     "tile": "r",
 }
 _PARTITION = re.compile(r"entry_[0-9]{8,}")

@@ -19,7 +19,7 @@ from tests.support.postgres import empty_database, execute, run
 from tests.support.skills import Client, application, component, skill_settings, write_skill
 
 ENTRY = """
-query ($seq: BigInt!, $since: String) {
+query ($seq: ID!, $since: String) {
   auditEntry(seq: $seq) {
     seq kind level at actor skillPath body leafHash
     proof(since: $since) { checkpoint inclusion consistency evidence }
@@ -52,7 +52,7 @@ def test_an_entry_is_shown_with_what_proves_it(api: Client) -> None:
         entry = api.data(ENTRY, seq=seq, since=older["note"])["auditEntry"]
         if entry["body"].get("invocationId") == made:
             break
-    assert (entry["seq"], entry["kind"], entry["level"]) == (seq, "invocation.finished", "info")
+    assert (entry["seq"], entry["kind"], entry["level"]) == (str(seq), "invocation.finished", "info")
     assert (entry["actor"], entry["skillPath"]) == ("local-operator", "cuo/echo")
     assert entry["at"][:19] == entry["body"]["at"][:19]
     proof = entry["proof"]
@@ -65,14 +65,14 @@ def test_an_entry_is_shown_with_what_proves_it(api: Client) -> None:
     assert api.data(ENTRY, seq=seq)["auditEntry"]["proof"]["consistency"] is None
 
 
-@pytest.mark.parametrize("seq", [-1, -(2**53) + 1, 10**6, 2**53 - 1])
-def test_there_is_no_such_entry(api: Client, seq: int) -> None:
+@pytest.mark.parametrize("seq", [10**6, 2**31, "9007199254740991"])
+def test_there_is_no_such_entry(api: Client, seq: object) -> None:
     assert api.data(ENTRY, seq=seq)["auditEntry"] is None
 
 
-@pytest.mark.parametrize("seq", [2**53, -(2**53), 1.5, "0", None, True])
-def test_a_number_that_is_none_is_refused(api: Client, seq: object) -> None:
-    assert api.code(ENTRY, seq=seq) == "GRAPHQL_VALIDATION_FAILED"
+@pytest.mark.parametrize("seq", [-1, "", "1.5", "0x1", "٣", "1" * 17])
+def test_what_is_no_number_of_an_entry_is_refused(api: Client, seq: object) -> None:
+    assert api.code(ENTRY, seq=seq) == "INPUT_INVALID"
 
 
 @pytest.mark.parametrize("since", ["", "nonsense", "a\n1\nb\n\n— a b\n", "\x00", "x" * 200_000])

@@ -27,7 +27,7 @@ SIZE = 1300
 KEPT_SIZES = (0, 100, 600, 1000, SIZE)
 """Of checkpoints: within a tile and, the last, beyond the last tile."""
 
-TABLES = ("entry", "tile", "log_head", "batch", "tally_hour", "invocation_hour")
+TABLES = ("entry", "tile", "log_head", "batch", "tally_hour", "tally_total", "invocation_hour", "entry_hour")
 
 DISARM = """
     DO $$

@@ -150,8 +150,13 @@ ROLLUPS = {
     "UPDATE audit.tally_hour SET entries = entries + 1 WHERE (hour, kind, bucket) = "
     "(SELECT hour, kind, bucket FROM audit.tally_hour ORDER BY entries DESC LIMIT 1)": None,
     "DELETE FROM audit.tally_hour WHERE kind = 'skill.revoked'": None,
-    "INSERT INTO audit.tally_hour SELECT hour, 'host.call', level, executor, bucket, 1 FROM audit.tally_hour "
-    "LIMIT 1": None,
+    "INSERT INTO audit.tally_hour SELECT hour, 'host.call', level, executor, '', bucket, 1 "
+    "FROM audit.tally_hour LIMIT 1": None,
+    "UPDATE audit.tally_total SET entries = entries - 1 WHERE kind = 'skill.revoked'": None,
+    "UPDATE audit.tally_total SET elapsed_us = elapsed_us + 1 WHERE kind = 'invocation.finished'": None,
+    "DELETE FROM audit.tally_total WHERE kind = 'skill.revoked'": None,
+    "UPDATE audit.entry_hour SET first_seq = first_seq + 1": None,
+    "DELETE FROM audit.entry_hour": None,
     "UPDATE audit.invocation_hour SET invocations = invocations - 1 WHERE first_seq = 0": 0,
     "UPDATE audit.invocation_hour SET first_seq = first_seq + 1 WHERE first_seq = 0": 0,
     "UPDATE audit.invocation_hour SET last_seq = last_seq + 1 WHERE first_seq = 0": 0,

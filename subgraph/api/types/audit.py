@@ -65,7 +65,7 @@ class AuditProof:
 
 @strawberry.type(description="One entry of the audit log, as it was recorded.")
 class AuditEntry:
-    seq: BigInt = strawberry.field(description="Its place in the log, from 0.")
+    seq: strawberry.ID = strawberry.field(description="Its place in the log, from 0.")
     kind: str = strawberry.field(description="What happened: `invocation.finished`, `grant.created` …")
     level: str = strawberry.field(description="`info`, or `warn` for what somebody should look at.")
     at: datetime = strawberry.field(description="When.")
@@ -80,7 +80,7 @@ class AuditEntry:
         try:
             fields = orjson.loads(entry)
             return cls(
-                seq=BigInt(seq),
+                seq=strawberry.ID(str(seq)),
                 kind=fields["kind"],
                 level=fields["level"],
                 at=datetime.fromisoformat(fields["at"]),
