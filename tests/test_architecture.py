@@ -19,6 +19,7 @@ LAYERS = [
     {"capabilities"},
     {"execution"},
     {"oversight", "audit_trail"},
+    {"routing"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},
