@@ -51,8 +51,8 @@ class SkillEntry(NamedTuple):
         what is routed within the other personas.
         """
         extensions = header.extensions
-        claim = extensions.get("cyberos-persona")
-        claimed = claim if claim in personas.personas and not personas.personas[claim].is_emerging else None
+        claim = personas.personas.get(extensions.get("cyberos-persona", ""))
+        claimed = None if claim is None or claim.is_emerging else claim.code
         words = _SEPARATOR.split(extensions.get("cyberos-depends-on", ""))
         return cls(
             header.path,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import yaml
 
@@ -95,18 +95,18 @@ def _check_events(text: str, name: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > NESTING_LIMIT or isinstance(event, yaml.AliasEvent):
             what = "an alias" if isinstance(event, yaml.AliasEvent) else "nested too deeply"
-            raise RoutingDataInvalid(f"{name}, line {event.start_mark.line + 1}: {what}")
+            raise RoutingDataInvalid(f"{name}, line {_line(event)}: {what}")
 
 
 def _plain(node: yaml.Node, name: str, place: Place, lines: dict[Place, int]) -> Data:
-    lines[place] = node.start_mark.line + 1
+    lines[place] = _line(node)
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, name, (*place, index), lines) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
         return str(node.value)  # without YAML's guesses: a version stays what its author wrote
     found: dict[str, Data] = {}
     for key, value in node.value:
-        line = key.start_mark.line + 1
+        line = _line(key)
         if not isinstance(key, yaml.ScalarNode):
             raise RoutingDataInvalid(f"{name}, line {line}: a key must be text")
         if key.value in found:
@@ -114,3 +114,8 @@ def _plain(node: yaml.Node, name: str, place: Place, lines: dict[Place, int]) ->
         found[key.value] = _plain(value, name, (*place, key.value), lines)
         lines[(*place, key.value)] = line
     return found
+
+
+def _line(mark: Any) -> int:
+    """Return the line, from 1, of what libyaml found; the stubs allow for one without marks."""
+    return int(mark.start_mark.line) + 1

@@ -5,7 +5,7 @@
 3. What only a person does is deferred to that person's seat, whatever it would score.
 4. The persona is classified, unless the caller names one.
 5. The skills are scored, first those of the persona, then all.
-6. The tier of the confidence says whether a skill is picked, a person or a model is asked, or nothing is done.
+6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
 7. Arguments are extracted for a skill that is picked; what is missing is asked for.
 """
 
@@ -118,7 +118,7 @@ class _Outcome(NamedTuple):
 def _classification(
     reading: Reading, snapshot: CatalogueSnapshot, persona: str | None, deferred: Deferral | None
 ) -> Classification:
-    """Take the persona that was asked for, else that of an action on a list, else what the words speak for."""
+    """Take the persona that is asked for, else whose list an action is on, else what the words speak for."""
     if persona is not None:
         asked = snapshot.personas.resolve(persona)
         return Classification(asked.code, asked.seats, decided=True, tenths=0, reasons=())
@@ -159,7 +159,7 @@ def tier_of(percent: int, *, cascade: bool) -> Tier:
 def _tiered(reading: Reading, candidates: Sequence[Candidate], *, cascade: bool) -> _Outcome:
     if not candidates:
         question = _in_language(
-            reading, "Chưa có kỹ năng nào phù hợp; bạn muốn làm gì?", "What shall be done?"
+            reading, "Không có kỹ năng nào phù hợp: bạn muốn làm gì?", "No skill fits: what is it about?"
         )
         return _Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, "no skill matches the query", question)
     percent, why = candidates[0].score.percent, candidates[0].score.rationale
