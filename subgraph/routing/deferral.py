@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from subgraph.routing.patterns import weight
+from subgraph.routing.index import Reading
 from subgraph.routing.personas import Action, Cause
 
 if TYPE_CHECKING:
@@ -32,17 +32,15 @@ class Deferral:
         return f'"{self.action}" {why}'
 
 
-def deferral(query: str, snapshot: CatalogueSnapshot) -> Deferral | None:
-    """Find the action of a query, which is in NFC, that only a person does; None where there is none.
+def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
+    """Find the action of a query that only a person does; None where there is none.
 
     Of several: one that would turn the router against its rules, else the one that most words of the query
     speak of ("terminate executive" before "terminate"), else the first of the book.
     """
     weights: dict[Action, int] = {}
-    for action, pattern, found in snapshot.index.actions(query):
-        words = weight(pattern, found)
-        if words:
-            weights[action] = max(words, weights.get(action, 0))
+    for action, words in snapshot.index.actions(reading):
+        weights[action] = max(words, weights.get(action, 0))
     if not weights:
         return None
     order = {action: number for number, action in enumerate(snapshot.personas.actions())}

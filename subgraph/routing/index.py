@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from subgraph.routing.folding import fold, has_vietnamese_diacritics, plain_tokens, tokens
 from subgraph.routing.keyword_bank import KeywordBank
 from subgraph.routing.matcher import Matcher, Occurrence
-from subgraph.routing.patterns import Pattern, literal_pattern, parse_pattern
+from subgraph.routing.patterns import Pattern, literal_pattern, parse_pattern, weight
 from subgraph.routing.personas import Action, PersonaBook
 
 if TYPE_CHECKING:
@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 REGION_VN = "VN"
 
 
+Occurrences: TypeAlias = "dict[str, list[Occurrence]]"
+"""Where each phrase stands in a query."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A query in NFC as the index reads it. `found` are the phrases in it but for those within an idiom."""
+    """A query in NFC as the index reads it. `found` are the phrases that stand in it outside of an idiom.
+
+    `shown` are the occurrences in the words as an eye reads them, None where these are the same: characters
+    that show nothing, or are other shapes of letters, must not hide an action.
+    """
 
     query: str
     vietnamese: bool
     found: frozenset[str]
+    occurrences: Occurrences
+    shown: Occurrences | None
 
 
 class RoutingIndex:
@@ -71,30 +81,38 @@ class RoutingIndex:
 
     def read(self, query: str) -> Reading:
         """Find all phrases of the catalogue in a query, which is in NFC, in one pass."""
-        occurrences = self._matcher.find(tokens(query))
-        idioms = [one for one in occurrences if self._phrases[one.phrase] in self._idioms]
-        found = {
-            self._phrases[one.phrase]
-            for one in occurrences
-            if not idioms or not any(_is_within(one, idiom) for idiom in idioms)
-        }
-        return Reading(query, has_vietnamese_diacritics(query), frozenset(found))
+        words = tokens(query)
+        occurrences = self._occurrences(words)
+        idioms = [one for phrase in self._idioms & occurrences.keys() for one in occurrences[phrase]]
+        found = frozenset(
+            phrase
+            for phrase, places in occurrences.items()
+            if not idioms or not all(_is_within_any(one, idioms) for one in places)
+        )
+        shown = plain_tokens(query)
+        return Reading(
+            query,
+            has_vietnamese_diacritics(query),
+            found,
+            occurrences,
+            None if shown == words else self._occurrences(shown),
+        )
 
-    def actions(self, query: str) -> Iterable[tuple[Action, Pattern, Mapping[str, Sequence[Occurrence]]]]:
-        """Yield the actions whose patterns may stand in a query, with the occurrences to try them by.
+    def _occurrences(self, words: Sequence[str]) -> Occurrences:
+        occurrences: dict[str, list[Occurrence]] = defaultdict(list)
+        for one in self._matcher.find(words):
+            occurrences[self._phrases[one.phrase]].append(one)
+        return dict(occurrences)
 
-        A query is read twice where characters that show nothing, or other shapes of letters, make what an
-        eye reads differ from what is compared.
-        """
-        words, shown = tokens(query), plain_tokens(query)
-        for read in [words] if words == shown else [words, shown]:
-            occurrences: dict[str, list[Occurrence]] = defaultdict(list)
-            for one in self._matcher.find(read):
-                occurrences[self._phrases[one.phrase]].append(one)
+    def actions(self, reading: Reading) -> Iterator[tuple[Action, int]]:
+        """Yield the actions that stand in a query, each time with the words that a pattern of it covers."""
+        for occurrences in filter(None, (reading.occurrences, reading.shown)):
             for phrase in occurrences:
                 for action, pattern in self._patterns.get(phrase, ()):
-                    yield action, pattern, occurrences
+                    words = weight(pattern, occurrences)
+                    if words:
+                        yield action, words
 
 
-def _is_within(one: Occurrence, other: Occurrence) -> bool:
-    return other.start <= one.start and one.end <= other.end and one != other
+def _is_within_any(one: Occurrence, others: Sequence[Occurrence]) -> bool:
+    return any(other.start <= one.start and one.end <= other.end and one != other for other in others)

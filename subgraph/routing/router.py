@@ -62,7 +62,7 @@ def route(
     """
     text = checked(query)  # 1
     reading = snapshot.index.read(text)  # 2
-    deferred = deferral(text, snapshot)  # 3
+    deferred = deferral(reading, snapshot)  # 3
     classification = _classification(reading, snapshot, persona, deferred)  # 4
     asked_for = persona is not None
     within, scores = _scores(reading, snapshot, classification, asked=asked_for, by_persona=by_persona)  # 5
