@@ -71,6 +71,7 @@ def test_a_fault_of_a_bank_is_said_with_its_line(old: str, new: str, message: st
 
 def test_a_skill_has_a_bounded_number_of_keywords() -> None:
     words = "".join(f"\n    - word{number}" for number in range(KEYWORDS_LIMIT))
-    assert load_bank(f"version: 1\nbanks:\n  CPO:\n    a/b:{words}", "bank.yaml")
+    bank = load_bank(f"version: 1\nbanks:\n  CPO:\n    a/b:{words}", "bank.yaml")
+    assert len(bank.skills["a/b"].keywords) == KEYWORDS_LIMIT
     with pytest.raises(RoutingDataInvalid, match="line 4: over 500 phrases: 501"):
         load_bank(f"version: 1\nbanks:\n  CPO:\n    a/b:{words}\n    - more", "bank.yaml")

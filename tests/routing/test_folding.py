@@ -103,7 +103,14 @@ def test_half_of_a_surrogate_pair_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["de\u200bploy", "ｄｅｐｌｏｙ", "𝐝𝐞𝐩𝐥𝐨𝐲", "\u202edeploy", "de\u00adploy", "deploy"],
+    [
+        "de\u200bploy",
+        "".join(chr(ord(letter) + 0xFEE0) for letter in "deploy"),
+        "\U0001d41deplo\U0001d432",
+        "\u202edeploy",
+        "de\u00adploy",
+        "deploy",
+    ],
 )
 def test_an_action_is_read_as_an_eye_reads_it(text: str) -> None:
     assert plain_tokens(text) == ["deploy"]

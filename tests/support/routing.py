@@ -61,7 +61,9 @@ def catalogue(
     """Take a snapshot of made-up skills with a bank of their own; without keywords, with the built-in one."""
     bank = builtin_bank()
     if keywords is not None:
-        bank = KeywordBank("test", {path: BankEntry(None, listed) for path, listed in keywords.items()}, idioms)
+        bank = KeywordBank(
+            "test", {path: BankEntry(None, listed) for path, listed in keywords.items()}, idioms
+        )
     return CatalogueSnapshot.of(headers, extractors="1", bank=bank, personas=personas)
 
 
