@@ -35,8 +35,9 @@ class Deferral:
 def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
     """Find the action of a query that only a person does; None where there is none.
 
-    Of several: one that would turn the router against its rules, else the one that most words of the query
-    speak of ("terminate executive" before "terminate"), else the first of the book.
+    Of several: the one that most words of the query speak of ("terminate executive" before "terminate"), else
+    the first of the book. Words that would turn the router against its rules come last: where they stand
+    beside an action, its seat decides.
     """
     weights: dict[Action, int] = {}
     for action, words in snapshot.index.actions(reading):
@@ -44,5 +45,5 @@ def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
     if not weights:
         return None
     order = {action: number for number, action in enumerate(snapshot.personas.actions())}
-    chosen = min(weights, key=lambda one: (one.cause is not Cause.MANIPULATION, -weights[one], order[one]))
+    chosen = min(weights, key=lambda one: (one.cause is Cause.MANIPULATION, -weights[one], order[one]))
     return Deferral(chosen.text, chosen.seat, snapshot.personas.personas[chosen.seat].held, chosen.cause)

@@ -77,11 +77,11 @@ class PersonaBook:
         raise InputInvalid(f"no persona is named {code[:40]!r}; there are {', '.join(self.personas)}")
 
     def actions(self) -> Iterator[Action]:
-        """Iterate over all that goes to a person: first what would turn the router against its rules."""
-        yield from self.manipulation
+        """Iterate over all that goes to a person, in the order in which equal ones decide."""
         for persona in self.personas.values():
             yield from persona.defers
         yield from self.irreversible
+        yield from self.manipulation
 
     def as_data(self) -> Data:
         """Give it in the form of its file."""

@@ -70,8 +70,9 @@ def route(
     percent = candidates[0].score.percent if candidates else 0
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
+        classification = _settled(classification, candidates[0])
         extraction = extract(candidates[0].score.skill.name, text)  # 7
-        encoded(extraction.arguments)  # what cannot be recorded must not be decided
+        encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
         outcome = _with_arguments(outcome, extraction)
     return Decision(
         query=text,
@@ -126,6 +127,14 @@ def _classification(
         seat, action = deferred.seat, deferred.action
         return Classification(seat, (seat,), decided=True, tenths=0, reasons=(action,))
     return classify(reading, snapshot)
+
+
+def _settled(classification: Classification, picked: Candidate) -> Classification:
+    """Where the words leave the persona open, the skill that is picked settles it."""
+    skill = picked.score.skill
+    if classification.decided or skill.persona is None:
+        return classification
+    return Classification(skill.persona, (skill.persona,), decided=False, tenths=0, reasons=(skill.name,))
 
 
 def _scores(

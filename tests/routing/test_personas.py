@@ -135,6 +135,13 @@ def test_of_equal_personas_the_first_is_named_and_none_is_decided() -> None:
     assert (found.persona, found.decided) == ("CEO", False)
 
 
+def test_the_skill_that_is_picked_settles_an_open_persona() -> None:
+    open_one = decide("runway; payroll; prd")
+    assert (open_one.skill_name, open_one.persona) == ("cuo/cpo/prd-audit", "CPO")
+    assert open_one.classification.reasons == ("prd-audit",)
+    assert not open_one.classification.decided
+
+
 def test_a_query_is_routed_within_its_persona() -> None:
     # By the score alone the region's two points would decide.
     query = "PRD cho lộ trình: hóa đơn, hóa đơn điện tử; viết PRD"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 import pytest
@@ -43,7 +44,7 @@ def test_an_invoice_with_its_arguments() -> None:
 
     def extract(skill_name: str, text: str) -> Found:
         asked.append((skill_name, text))
-        return Found({"mst": "0123456789", "amount_vnd": 10_000_000})
+        return Found(MappingProxyType({"mst": "0123456789", "amount_vnd": 10_000_000}))
 
     found = route(query, own_catalogue(), extract)
     assert asked == [("vn-vat-invoice", query)]
