@@ -14,6 +14,7 @@ from benchmarks.sections import (
     peers,
     pool,
     returns,
+    routing,
     scripts,
     skills,
     stopping,
@@ -23,6 +24,7 @@ from benchmarks.sections import (
 SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "catalogue": catalogue.measure,
     "lookup": header_lookup.measure,
+    "routing": routing.measure,
     "worker": worker_call.measure,
     "first": first_call.measure,
     "pool": pool.measure,
