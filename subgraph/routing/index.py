@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from subgraph.routing.catalogue import SkillEntry
 
 REGION_VN = "VN"
+
+# Keywords are the same from one refresh of the catalogue to the next.
+_fold = functools.lru_cache(maxsize=8192)(fold)
 
 
 Occurrences: TypeAlias = "dict[str, list[Occurrence]]"
@@ -54,8 +58,8 @@ class RoutingIndex:
             self._add_skill(position, skill, bank)
         for persona in book.personas.values():
             for keyword in (*persona.keywords, *persona.auto_ok):
-                self.personas[fold(keyword)].setdefault(persona.code, keyword)
-        self._idioms = frozenset(map(fold, bank.idioms))
+                self.personas[_fold(keyword)].setdefault(persona.code, keyword)
+        self._idioms = frozenset(map(_fold, bank.idioms))
         # By one phrase that must stand in the query: most patterns need not be tried at all.
         self._patterns: dict[str, dict[tuple[Action, Pattern], None]] = defaultdict(dict)
         parts: set[str] = set()
@@ -69,15 +73,15 @@ class RoutingIndex:
         self._matcher = Matcher(phrase.split() for phrase in self._phrases)
 
     def _add_skill(self, position: int, skill: SkillEntry, bank: KeywordBank) -> None:
-        self.named[fold(skill.name)].append(position)
+        self.named[_fold(skill.name)].append(position)
         if skill.region == REGION_VN:
             self.regional.append(position)
         if skill.path not in bank.skills:
             return
         for keyword in bank.skills[skill.path].keywords:
-            self.keywords[fold(keyword)].append((position, keyword))
+            self.keywords[_fold(keyword)].append((position, keyword))
             if skill.persona is not None:
-                self.personas[fold(keyword)].setdefault(skill.persona, keyword)
+                self.personas[_fold(keyword)].setdefault(skill.persona, keyword)
 
     def read(self, query: str) -> Reading:
         """Find all phrases of the catalogue in a query, which is in NFC, in one pass."""

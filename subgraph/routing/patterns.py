@@ -6,6 +6,7 @@ likewise "client". Each part is one or more phrases, folded as queries are.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ Pattern: TypeAlias = "tuple[tuple[str, ...], ...]"
 """The alternatives of each part, folded."""
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_pattern(text: str) -> Pattern:
     """Read a pattern; a part that has no words is empty."""
     return tuple(
@@ -33,6 +35,7 @@ def check_pattern(part: Part) -> None:
         part.fault(f"{part.text()!r} has a part without words")
 
 
+@functools.lru_cache(maxsize=4096)
 def literal_pattern(text: str) -> Pattern:
     """Make a pattern of a text, each of its words a part: small words may stand between them."""
     return tuple((word,) for word in fold(text).split())
