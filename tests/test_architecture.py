@@ -19,6 +19,7 @@ LAYERS = [
     {"capabilities"},
     {"execution"},
     {"audit_trail", "history", "oversight"},
+    {"routing"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

@@ -16,6 +16,7 @@ from benchmarks.sections import (
     peers,
     pool,
     returns,
+    routing,
     scripts,
     skills,
     stopping,
@@ -26,6 +27,7 @@ from benchmarks.sections import (
 SECTIONS: Mapping[str, Callable[[Environment], Section]] = {
     "catalogue": catalogue.measure,
     "lookup": header_lookup.measure,
+    "routing": routing.measure,
     "worker": worker_call.measure,
     "first": first_call.measure,
     "pool": pool.measure,

@@ -1,0 +1,43 @@
+"""Which skill a query is for: rules, keywords and personas as data, no input or output of its own."""
+
+from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot, SkillEntry
+from subgraph.routing.decision import (
+    Candidate,
+    Decision,
+    Extraction,
+    Extractor,
+    Nudge,
+    RouterPhase,
+    State,
+    Tier,
+)
+from subgraph.routing.deferral import Deferral
+from subgraph.routing.errors import RoutingDataInvalid
+from subgraph.routing.keyword_bank import KeywordBank, builtin_bank, load_bank, merged
+from subgraph.routing.personas import Persona, PersonaBook, builtin_personas
+from subgraph.routing.router import route, tier_of
+
+__all__ = [
+    "RULES_VERSION",
+    "Candidate",
+    "CatalogueSnapshot",
+    "Decision",
+    "Deferral",
+    "Extraction",
+    "Extractor",
+    "KeywordBank",
+    "Nudge",
+    "Persona",
+    "PersonaBook",
+    "RouterPhase",
+    "RoutingDataInvalid",
+    "SkillEntry",
+    "State",
+    "Tier",
+    "builtin_bank",
+    "builtin_personas",
+    "load_bank",
+    "merged",
+    "route",
+    "tier_of",
+]

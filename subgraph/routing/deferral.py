@@ -1,0 +1,49 @@
+"""Actions that go to a person whatever their score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from subgraph.routing.index import Reading
+from subgraph.routing.personas import Action, Cause
+
+if TYPE_CHECKING:
+    from subgraph.routing.catalogue import CatalogueSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """An action that only a person does. `seat` is whose decision it is, `held` how that seat is filled."""
+
+    action: str
+    seat: str
+    held: str
+    cause: Cause
+
+    @property
+    def rationale(self) -> str:
+        """Say why no skill is picked."""
+        why = {
+            Cause.DEFERS: f"is on the list of what {self.seat} defers to a human",
+            Cause.IRREVERSIBLE: f"cannot be undone, so {self.seat} decides",
+            Cause.MANIPULATION: f"speaks to the router and not of work, so {self.seat} looks at it",
+        }[self.cause]
+        return f'"{self.action}" {why}'
+
+
+def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
+    """Find the action of a query that only a person does; None where there is none.
+
+    Of several: the one that most words of the query speak of ("terminate executive" before "terminate"), else
+    the first of the book. Words that would turn the router against its rules come last: where they stand
+    beside an action, its seat decides.
+    """
+    weights: dict[Action, int] = {}
+    for action, words in snapshot.index.actions(reading):
+        weights[action] = max(words, weights.get(action, 0))
+    if not weights:
+        return None
+    order = {action: number for number, action in enumerate(snapshot.personas.actions())}
+    chosen = min(weights, key=lambda one: (one.cause is Cause.MANIPULATION, -weights[one], order[one]))
+    return Deferral(chosen.text, chosen.seat, snapshot.personas.personas[chosen.seat].held, chosen.cause)

@@ -1,0 +1,200 @@
+"""Route a query: a pure function of the query and a snapshot of the catalogue.
+
+1. The query is checked and put into NFC.
+2. It is read once: every phrase of the catalogue that stands in it is found.
+3. What only a person does is deferred to that person's seat, whatever it would score.
+4. The persona is classified, unless the caller names one.
+5. The skills are scored, first those of the persona, then all.
+6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
+7. Arguments are extracted for a skill that is picked; what is missing is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from subgraph.routing.catalogue import CatalogueSnapshot
+from subgraph.routing.decision import (
+    Candidate,
+    Decision,
+    Extraction,
+    Extractor,
+    Nudge,
+    RouterPhase,
+    State,
+    Tier,
+    encoded,
+    fixed,
+)
+from subgraph.routing.deferral import Deferral, deferral
+from subgraph.routing.folding import checked
+from subgraph.routing.index import Reading
+from subgraph.routing.personas import Cause
+from subgraph.routing.scoring import Classification, Score, classify, score
+
+THRESHOLD_PERCENT = 30
+"""Confidence from which on a skill is picked without the cascade; fixed by the protocol."""
+
+INVOKE_PERCENT, ASK_PERCENT, ESCALATE_PERCENT = 70, 50, 10
+"""Confidence from which on the cascade invokes, asks a person, and asks a model; below, it defers."""
+
+ALTERNATIVES_LIMIT = 3
+"""The candidates that a person is shown."""
+
+
+def route(
+    query: str,
+    snapshot: CatalogueSnapshot,
+    extract: Extractor,
+    *,
+    persona: str | None = None,
+    by_persona: bool = True,
+    cascade: bool = False,
+) -> Decision:
+    """Decide about a query. The same query, snapshot and options give the same bytes.
+
+    `persona` routes within that persona alone. Without one it is classified, and where that is decided and a
+    skill of it reaches the threshold, the query is routed within it; `by_persona` switches this off. Skills
+    that belong to no persona belong to all. Raises `InputInvalid` for a query that is too long or no text,
+    and for a persona that nobody has.
+    """
+    text = checked(query)  # 1
+    reading = snapshot.index.read(text)  # 2
+    deferred = deferral(reading, snapshot)  # 3
+    classification = _classification(reading, snapshot, persona, deferred)  # 4
+    asked_for = persona is not None
+    within, scores = _scores(reading, snapshot, classification, asked=asked_for, by_persona=by_persona)  # 5
+    candidates = [Candidate(one, rank) for rank, one in enumerate(scores, 1)]
+    percent = candidates[0].score.percent if candidates else 0
+    outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
+    if outcome.routed:
+        classification = _settled(classification, candidates[0])
+        extraction = extract(candidates[0].score.skill.name, text)  # 7
+        encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
+        outcome = _with_arguments(outcome, extraction)
+    return Decision(
+        query=text,
+        asked_persona=persona,
+        by_persona=by_persona,
+        cascade=cascade,
+        catalog_fingerprint=snapshot.fingerprint,
+        persona_version=snapshot.personas.version,
+        extractors_version=snapshot.extractors,
+        classification=classification,
+        best=candidates[0] if candidates else None,
+        alternatives=tuple(candidates[1:] if outcome.routed else candidates[:ALTERNATIVES_LIMIT]),
+        skill_name=candidates[0].skill_name if outcome.routed else None,
+        arguments=outcome.arguments,
+        missing=outcome.missing,
+        question=outcome.question,
+        confidence_percent=percent,
+        rationale=outcome.rationale,
+        routed=outcome.routed,
+        router_phase=RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE,
+        tier=outcome.tier,
+        nudge=outcome.nudge,
+        state=outcome.state,
+        deferral=deferred,
+    )
+
+
+class _Outcome(NamedTuple):
+    """What is done about a query."""
+
+    state: State
+    tier: Tier
+    nudge: Nudge
+    rationale: str
+    question: str | None = None
+    arguments: Mapping[str, object] = MappingProxyType({})
+    missing: tuple[str, ...] = ()
+
+    @property
+    def routed(self) -> bool:
+        return self.state is State.PICKED
+
+
+def _classification(
+    reading: Reading, snapshot: CatalogueSnapshot, persona: str | None, deferred: Deferral | None
+) -> Classification:
+    """Take the persona that is asked for, else whose list an action is on, else what the words speak for."""
+    if persona is not None:
+        asked = snapshot.personas.resolve(persona)
+        return Classification(asked.code, asked.seats, decided=True, tenths=0, reasons=())
+    if deferred is not None and deferred.cause is Cause.DEFERS:
+        seat, action = deferred.seat, deferred.action
+        return Classification(seat, (seat,), decided=True, tenths=0, reasons=(action,))
+    return classify(reading, snapshot)
+
+
+def _settled(classification: Classification, picked: Candidate) -> Classification:
+    """Where the words leave the persona open, the skill that is picked settles it."""
+    skill = picked.score.skill
+    if classification.decided or skill.persona is None:
+        return classification
+    return Classification(skill.persona, (skill.persona,), decided=False, tenths=0, reasons=(skill.name,))
+
+
+def _scores(
+    reading: Reading,
+    snapshot: CatalogueSnapshot,
+    classification: Classification,
+    *,
+    asked: bool,
+    by_persona: bool,
+) -> tuple[bool, list[Score]]:
+    """Score the skills, and say whether it was done within the persona."""
+    limit = ALTERNATIVES_LIMIT + 1
+    if asked or (by_persona and classification.decided):
+        scores = score(reading, snapshot, limit, classification.seats)
+        if asked or (scores and scores[0].percent >= THRESHOLD_PERCENT):
+            return True, scores
+    return False, score(reading, snapshot, limit)
+
+
+def tier_of(percent: int, *, cascade: bool) -> Tier:
+    """Say what a confidence, in hundredths, leads to."""
+    if not cascade:
+        return Tier.INVOKE if percent >= THRESHOLD_PERCENT else Tier.DEFER
+    if percent >= INVOKE_PERCENT:
+        return Tier.INVOKE
+    if percent >= ASK_PERCENT:
+        return Tier.ASK
+    return Tier.ESCALATE if percent >= ESCALATE_PERCENT else Tier.DEFER
+
+
+def _tiered(reading: Reading, candidates: Sequence[Candidate], *, cascade: bool) -> _Outcome:
+    if not candidates:
+        question = _in_language(
+            reading, "Không có kỹ năng nào phù hợp: bạn muốn làm gì?", "No skill fits: what is it about?"
+        )
+        return _Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, "no skill matches the query", question)
+    percent, why = candidates[0].score.percent, candidates[0].score.rationale
+    tier = tier_of(percent, cascade=cascade)
+    if tier is Tier.INVOKE:
+        return _Outcome(State.PICKED, tier, Nudge.NOTIFY, why)
+    why += f"; confidence {fixed(percent)} is below {fixed(INVOKE_PERCENT if cascade else THRESHOLD_PERCENT)}"
+    names = ", ".join(candidate.score.skill.name for candidate in candidates[:ALTERNATIVES_LIMIT])
+    question = _in_language(reading, f"Ý bạn là kỹ năng nào: {names}?", f"Which skill is meant: {names}?")
+    state = State.ESCALATED if tier is Tier.ESCALATE else State.DEFERRED
+    return _Outcome(state, tier, Nudge.QUESTION, why, question)
+
+
+def _deferred(found: Deferral) -> _Outcome:
+    return _Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, found.rationale)
+
+
+def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
+    """Give what was extracted to a skill that is picked; with a hole in it, it is not to be invoked."""
+    given = outcome._replace(
+        arguments=dict(extraction.arguments), missing=tuple(extraction.missing), question=extraction.question
+    )
+    if not given.missing and given.question is None:
+        return given
+    return given._replace(tier=Tier.ASK, nudge=Nudge.QUESTION)
+
+
+def _in_language(reading: Reading, vietnamese: str, english: str) -> str:
+    return vietnamese if reading.vietnamese else english
