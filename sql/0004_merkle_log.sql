@@ -49,6 +49,7 @@ CREATE TABLE audit.invocation_hour (
     last_seq bigint NOT NULL,
     PRIMARY KEY (skill_path, hour)
 ) WITH (fillfactor = 70);
+CREATE INDEX invocation_hour_by_hour ON audit.invocation_hour (hour);  -- for whoever asks for many skills
 
 -- The first entry of each hour. Times run back now and then, sequence numbers never do: whoever reads "since"
 -- begins here, and misses nothing. The first to come has the lowest number, so nothing is ever updated.
