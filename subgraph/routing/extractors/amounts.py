@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 
 from subgraph.routing.extractors.labels import Label, label_before
-from subgraph.routing.extractors.number_words import amounts_in_words
+from subgraph.routing.extractors.number_words import amounts_in_words, is_digit_word
 from subgraph.routing.extractors.text import Found, Span, Text, spelt
 
 MOST_AMOUNT = 9_999_999_999_999
@@ -40,6 +40,7 @@ _UNIT_NAMES = r"nghin|ngan(?! {1,2}hang)|thousand|trieu|million|mil|tr|ty|ti(?! 
 _UNIT = re.compile(rf" {{0,2}}(?:(tram) {{1,2}})?({_UNIT_NAMES})(?![^\W0-9])")
 _PART = re.compile(rf" {{0,2}}([0-9]{{1,3}}) {{0,2}}({_UNIT_NAMES})(?!\w)")
 _GLUED = re.compile(r"[0-9]{1,15}")
+_GLUED_END = re.compile(r"(?!\w|[.,/-][0-9])")
 _LOOSE = re.compile(r" ([0-9]|[0-9]{3})(?![\w%]|[.,/-][0-9]| ?%)")
 _HALF = re.compile(r" {1,2}(ruoi)(?!\w)")
 _CURRENCY = re.compile(r"( {0,2})(vnd|dong|d|₫)(?!\w)")
@@ -54,6 +55,7 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
 _FRACTION = re.compile(
     r"([0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+),([0-9]+)|([0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)\.([0-9]+)"
 )
+_WORD = re.compile(r" ([a-z]{2,5})(?!\w)")
 _SEPARATOR = re.compile("[.,]")
 _GROUP = 3
 _AHEAD_REACH = 6
@@ -187,14 +189,21 @@ class _Reader:
         if half is not None and self._is_spelt(half, 1):
             self._end = half.end()
             return Fraction(scale, 2)
-        extra = self._match(_GLUED) or self._match(_LOOSE)
+        glued = self._match(_GLUED)
+        extra = glued or self._match(_LOOSE)
         if extra is None:
-            return Fraction(0)
+            return None if self._goes_on_in_words() else Fraction(0)
         self._end = extra.end()
         digits = extra.group().strip()
-        if len(digits) not in (1, _GROUP) or self._match(_TAIL) is None:
+        ended = self._match(_GLUED_END if glued is not None else _TAIL)
+        if len(digits) not in (1, _GROUP) or ended is None:
             return None
         return Fraction(int(digits) * scale, 10 ** len(digits))
+
+    def _goes_on_in_words(self) -> bool:
+        """Tell whether a digit's name follows: "1 triệu hai" is 1.2 million, "1 triệu hai lần" is not."""
+        word = self._match(_WORD)
+        return word is not None and is_digit_word(self._text.written(Span(*word.span(1))).lower())
 
     def _decimal(self) -> Fraction | None:
         """Read a number before a unit: 10, 1,5, 1.5, 1.234,5; None for 1,500, which may be either."""

@@ -10,8 +10,8 @@ from subgraph.routing.extractors.text import Text
 _LETTERS = re.compile("[ăđơưĂĐƠƯ\u1ea0-\u1ef9]")
 _WORDS = re.compile(
     r"(?<!\w)(?:kiem tra|ma so thue|hoa don|chuyen khoan|chuyen tien|so tien|tai khoan|ngan hang|ke khai"
-    r"|to khai|thue|can cuoc|dinh danh|giup|cho (?:toi|minh|em|anh|chi|khach)|xuat|tao|lap|gui|quy|thang|nam|khong"
-    r"|dung|cong ty|trieu|nghin|ngan|noi dung|nhe|voi|cua|la gi|nghi dinh|thong tu|xin|vui long)(?!\w)"
+    r"|to khai|nghi dinh|thong tu|thue|can cuoc|dinh danh|giup|cho (?:toi|minh|em|anh|chi|khach)|xuat|lap hoa"
+    r"|thang|khong|cong ty|trieu|nghin|noi dung|cua|la gi|vui long)(?!\w)"
 )
 
 

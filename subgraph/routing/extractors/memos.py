@@ -23,7 +23,7 @@ _ITEM_WORDS = ("item", "san pham", "description")
 
 
 def _label(names: tuple[str, ...], words: tuple[str, ...]) -> re.Pattern[str]:
-    """Match names of a text; `words` say other things too, so a colon or a quotation mark must follow them."""
+    """Match names of a text; `words` mean other things too, so a colon or a quote must follow."""
     loose, tight = "|".join(names), "|".join(words)
     opening = "".join(_QUOTES)
     return re.compile(

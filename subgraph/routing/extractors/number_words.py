@@ -1,6 +1,6 @@
 """Vietnamese number words: "ba trăm nghìn", "hai tỷ rưỡi".
 
-Read with their marks alone. Without them "muoi" is ten or tens, and "nam" is five or a year: no guess is made.
+Read with their marks alone. Without them "muoi" is ten or tens, and "nam" is five or a year.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _LAST_AFTER_ZERO = {"tư": "bốn"}
 _PAIR = 2
 _LEAST = 1000
 _HALF = "rưỡi"
+_STARTS = frozenset({*_ONES, "mười"})
 _NAMES = frozenset({*_LAST, *_SCALES, *_ZERO, _HALF, "mười", "mươi", "trăm"})
 
 _RUN = re.compile(
@@ -96,6 +97,11 @@ def _two_digits(words: list[str]) -> int | None:
     return None
 
 
+def is_digit_word(word: str) -> bool:
+    """Tell whether a word as it is written is the name of a digit."""
+    return word in _ONES
+
+
 def amounts_in_words(text: Text) -> list[Found[int | None]]:
     """Return every run of number words that has a scale; None for one that is not the name of a number."""
     if text.original.isascii():
@@ -106,7 +112,8 @@ def amounts_in_words(text: Text) -> list[Found[int | None]]:
     found: list[Found[int | None]] = []
     for match in _RUN.finditer(text.original.lower()):
         words = match.group().replace(",", " ").split()
-        if _SCALES.keys().isdisjoint(words) or words[0] in _SCALES:
+        # "3 trăm nghìn" begins with digits and is read with them.
+        if _SCALES.keys().isdisjoint(words) or words[0] not in _STARTS:
             continue
         found.append(Found(value_of(words), Span(*match.span())))
     return found
