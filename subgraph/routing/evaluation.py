@@ -41,7 +41,7 @@ class EvaluationInvalid(InputInvalid):
 class Case(BaseModel):
     """One labelled query.
 
-    `skill` is the path of the skill that answers it, null for none. `arguments` and `persona` are judged where
+    `skill` is the path of the skill to answer it, null for none. `arguments` and `persona` are judged where
     they are given. `deferred` is the seat of the person who decides; no skill is invoked then.
     """
 
@@ -283,7 +283,7 @@ def _is_right(case: Case, outcome: Outcome) -> bool:
 
 
 def calibration_error(picks: Iterable[tuple[float, bool]]) -> float | None:
-    """Return the expected calibration error of picks, each a confidence and whether it was right; None for none.
+    """Return the expected calibration error of picks: confidences, and whether each was right; None for none.
 
     The mean over ten bins of |mean confidence - share that was right|, weighted by how many picks a bin has.
     """

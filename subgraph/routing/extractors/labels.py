@@ -94,7 +94,7 @@ _LABEL = re.compile(
     + r")(?!\w)"
 )
 _DIGIT = re.compile("[0-9]")
-_LINK = re.compile(r"[\s,;&/:()]*(?:(?:va|and|hoac|or|voi)(?!\w)[\s,;&/:()]*)?")
+_LINK = re.compile(r"[\s,;&/:()]*(?:(?:va|and|hoac|hay|or|voi)(?!\w)[\s,;&/:()]*)?")
 
 
 class Labelled(NamedTuple):

@@ -14,7 +14,7 @@ from subgraph.routing.extractors.text import Span, Text, spelt
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}
 _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4}
 _SAID = {"mot": 1, "hai": 2, "ba": 3, "bon": 4, "tu": 4}
-_YEAR = r"(?:19|20)[0-9]{2}"
+_YEAR = r"20[0-9]{2}"
 _TO_YEAR = r"(?=[^0-9])(?: {0,2}[/-] {0,2}| {0,2},? {0,2}(?:(?:cua|of|in) {1,2})?(?:nam {1,2})?)"
 
 _PERIOD = re.compile(
@@ -31,12 +31,14 @@ _PERIOD = re.compile(
     rf"|(?P<name>{MONTH_NAME})(?:{_TO_YEAR}(?P<name_year>{_YEAR}))?"
     r")(?!\w|[-/.,][0-9])"
 )
+_QUARTER_BEFORE = re.compile(r"(?<!\w)(?:quy|qui|q|quarter) {1,2}\Z")
+_REACH = 10
 _QUARTER_SPELT = frozenset({"quý", "quí"})
 _MONTH_SPELT = frozenset({"tháng"})
 
 
 class Period(NamedTuple):
-    """A period; `value` is None if its year is not said."""
+    """A period; `value` is None if its year is not said, or if there is no such quarter."""
 
     value: str | None
     span: Span
@@ -56,6 +58,8 @@ def _period(text: Text, match: re.Match[str]) -> Period | None:
     if part["iso_month"]:
         return Period(match.group(), span)
     if part["slash_month"]:
+        if _QUARTER_BEFORE.search(text.folded, max(0, span.start - _REACH), span.start):
+            return Period(None, span)  # "quý 5/2026" is no month
         return _month(int(part["slash_month"]), part["slash_year"], span)
     if part["ordinal"]:
         return _quarter(_ORDINALS[part["ordinal"]], part["ordinal_year"], span)

@@ -13,6 +13,11 @@ MAX_QUERY = 4096
 """Code points of a query that are looked at: some forty times what people write."""
 
 
+MOST_MARKS = 30
+"""Marks on one letter: what Unicode's Stream-Safe Text Format (UAX 15) allows; languages need four."""
+
+_SHORT = 256  # so few marks are put in order in no time
+
 BLOT = "\0"
 """Stands where something was read: no letter, digit or blank. Folding makes blanks of those in a query."""
 
@@ -60,7 +65,7 @@ class Text(NamedTuple):
             return Span(0, 0)
         end = self.origin[span.end - 1] + 1
         # Marks that no composed letter takes up belong to the letter before them.
-        while end < len(self.original) and unicodedata.combining(self.original[end]):
+        while end < len(self.original) and unicodedata.category(self.original[end]) in _MARK:
             end += 1
         return Span(self.origin[span.start], end)
 
@@ -75,6 +80,7 @@ class _Folding(dict[int, str]):
 
 _FOLDING = _Folding()
 _WIDE = range(0xFF01, 0xFF5F)
+_MARK = frozenset({"Mn", "Me"})
 _BLANK = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 
 
@@ -86,10 +92,10 @@ def _fold(character: str) -> str:
     if category in _BLANK:
         # A zero-width character ends a word: digits on both sides of one are not one number.
         return "\n" if character == "\n" else " "
-    if unicodedata.combining(character):
+    if category in _MARK:
         return ""
-    lowered = character.lower()
-    bare = "".join(part for part in unicodedata.normalize("NFD", lowered) if not unicodedata.combining(part))
+    lowered = unicodedata.normalize("NFD", character.lower())
+    bare = "".join(part for part in lowered if unicodedata.category(part) not in _MARK)
     return {"đ": "d"}.get(bare, bare if len(bare) == 1 else character)
 
 
@@ -102,9 +108,22 @@ def bounded(query: str) -> str:
     return head[: blank + 1]
 
 
+def _with_few_marks(query: str) -> str:
+    """Leave out marks of one letter beyond thirty: putting n of them in order takes n² steps."""
+    if len(query) <= _SHORT or query.isascii():
+        return query
+    kept: list[str] = []
+    marks = 0
+    for character in query:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
 def text_of(query: str) -> Text:
     """Read a query: bounded, NFC, folded."""
-    original = unicodedata.normalize("NFC", bounded(query))
+    original = unicodedata.normalize("NFC", _with_few_marks(bounded(query)))
     folded = original.translate(_FOLDING)
     if len(folded) == len(original):
         return Text(original, folded, range(len(original)))
