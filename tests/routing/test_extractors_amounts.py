@@ -115,7 +115,7 @@ def test_an_amount_that_can_be_read_in_two_ways_has_no_value(query: str) -> None
         "2 ti vi",
         "1 tí",
         "3 nghiền",
-        "10 trăn nghìn",
+        "10 trảm nghìn",
         "500 USD",
         "$500",
         "10 million USD",

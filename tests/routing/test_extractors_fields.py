@@ -328,6 +328,8 @@ def test_periods(query: str, values: list[str | None]) -> None:
         ("note: x\nstk 2", ["x"]),
         ("nội dung a; nội dung b", ["a", "b"]),
         ("memorial", []),
+        ("memo a\u202eb\x08c\ufffe\ud800d", ["a b c d"]),
+        ("memo \U0001f469\u200d\U0001f4bb", ["\U0001f469\u200d\U0001f4bb"]),
         (f"memo {'x' * 600}", ["x" * MOST_TEXT]),
     ],
 )

@@ -67,4 +67,5 @@ def unread(text: Text) -> list[Labelled]:
     return [one for one in labelled(text) if _BARE.fullmatch(text.folded, *one.span) and one.label is None]
 
 
-_BARE = re.compile("[1-9][0-9]{3,12}")
+# A year is no amount.
+_BARE = re.compile("(?!19|20)[1-9][0-9]{3}|[1-9][0-9]{4,12}")

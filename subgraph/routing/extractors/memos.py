@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from subgraph.routing.extractors.text import Found, Span, Text
 
@@ -15,6 +16,9 @@ _END = re.compile(
     r"|amount|account|bank|mst|ma so thue|tax code|thue suat|vat|don gia|gia tri|tri gia|buyer|seller|ben mua"
     r"|ben ban|nguoi mua|nguoi ban|ngay lap|issue date)(?!\w))"
 )
+_HIDDEN = frozenset({"Cc", "Cf", "Cs"})
+_JOINER = "\u200d"  # holds emoji of several parts together
+_NO_CHARACTERS = frozenset("\ufffe\uffff")
 _EDGES = " \t,.;:-"
 _MEMO = ("noi dung chuyen khoan", "noi dung ck", "noi dung", "loi nhan", "memo")
 _MEMO_WORDS = ("nd", "message", "note", "reference", "ghi chu")
@@ -69,10 +73,16 @@ def _texts(text: Text, label: re.Pattern[str]) -> list[Found[str]]:
     while (match := label.search(text.folded, done)) is not None:
         span = _extent(text, match.end())
         done = max(span.end, match.end())
-        written = text.written(span).strip(_EDGES)
+        written = " ".join("".join(map(_visible, text.written(span))).split()).strip(_EDGES)
         if written:
-            found.append(Found(" ".join(written.split())[:MOST_TEXT], Span(match.start(), span.end)))
+            found.append(Found(written[:MOST_TEXT].rstrip(), Span(match.start(), span.end)))
     return found
+
+
+def _visible(character: str) -> str:
+    """Return a blank for what cannot be seen or written: controls, directions, halves of characters."""
+    hidden = unicodedata.category(character) in _HIDDEN and character != _JOINER
+    return " " if hidden or character in _NO_CHARACTERS else character
 
 
 def _extent(text: Text, start: int) -> Span:
