@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ def test_arguments_come_out_as_labelled(cases: list[Case], split: str) -> None:
         if dict((found := extract(case.skill, case.text)).arguments) != case.arguments
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda query: unicodedata.normalize("NFD", query),
+        lambda query: query.replace(" ", "\u00a0"),
+        lambda query: query.translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)}),
+    ],
+    ids=["nfd", "no-break", "full-width"],
+)
+def test_arguments_do_not_depend_on_how_characters_are_coded(
+    cases: list[Case], rewrite: Callable[[str], str]
+) -> None:
+    for case in cases:
+        if case.arguments is None or case.skill is None or {"decode", "invoices_dir"} & set(case.arguments):
+            continue
+        found = dict(extract(case.skill, rewrite(case.query)).arguments)
+        for name in {"memo", "item"} & set(found):
+            found[name] = unicodedata.normalize("NFKC", str(found[name]))
+        assert found == case.arguments, case.id
 
 
 def test_hostile_queries_hide_characters(cases: list[Case]) -> None:

@@ -207,6 +207,8 @@ def test_a_code_of_two_banks_is_unclear() -> None:
         ("8% hay 10%", ("8%", "10%")),
         ("thuế suất 8% và thuế suất 10%", ("8%", "10%")),
         ("VAT 7%", (None,)),
+        ("7% VAT", (None,)),
+        ("tổng 5 gồm 10% thuế", ("10%",)),
         ("thuế suất 7", (None,)),
         ("7%", ()),
         ("giảm 10%", ()),

@@ -96,6 +96,7 @@ CASES = [
         ("seller_mst", "item"),
         ("amount_vnd", "tax_rate"),
     ),
+    ("vn-vat-invoice", "5 triệu đã bao gồm VAT", {}, ("seller_mst", "item", "tax_rate"), ("amount_vnd",)),
     ("vn-vat-invoice", "VAT 7%", {}, ("seller_mst", "item", "amount_vnd"), ("tax_rate",)),
     (
         "vn-vat-invoice",
@@ -153,6 +154,20 @@ CASES = [
     (
         "vn-bank-transfer",
         "VCB stk 0011001234567 ngày 15/07/2026",
+        {"bank": "VCB", "account": "0011001234567"},
+        (),
+        (),
+    ),
+    (
+        "vn-bank-transfer",
+        "VCB stk 0011001234567 năm 2026, 1.500 cái",
+        {"bank": "VCB", "account": "0011001234567"},
+        (),
+        ("amount_vnd",),
+    ),
+    (
+        "vn-bank-transfer",
+        "VCB stk 0011001234567 năm 2026",
         {"bank": "VCB", "account": "0011001234567"},
         (),
         (),

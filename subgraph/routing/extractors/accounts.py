@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from subgraph.routing.extractors.labels import Label, Labelled, joined, labelled
+from subgraph.routing.extractors.labels import Label, joined, labelled
 from subgraph.routing.extractors.text import Span, Text
 
 # No bank is known here to number accounts with fewer digits; a shorter one must be asked for.
@@ -19,6 +19,8 @@ _LETTERED = re.compile(
     r"(?<!\w)(?:stk|so tai khoan|so tk|tai khoan|tk|account(?: (?:number|no))?|acct?)\.?[ ]?[:=]?[ ]?"
     r"(?=[a-z]{0,18}[0-9])(?=[0-9]{0,18}[a-z])([a-z0-9]{4,19})(?![\w-])"
 )
+# A year is no amount.
+_BARE = re.compile("(?!19|20)[1-9][0-9]{3}|[1-9][0-9]{4,12}|[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
 _CALLED_ELSE = frozenset({Label.MST, Label.CCCD, Label.PHONE, Label.AMOUNT, Label.BIRTH, Label.OTHER})
 
 
@@ -62,10 +64,14 @@ def accounts(text: Text) -> Accounts:
     return Accounts(tuple(found), tuple(cards), unclear, tuple(spans))
 
 
-def unread(text: Text) -> list[Labelled]:
-    """Return whole numbers of four digits and more that nobody named: they may be an amount."""
-    return [one for one in labelled(text) if _BARE.fullmatch(text.folded, *one.span) and one.label is None]
+def unread(text: Text) -> list[Span]:
+    """Return whole numbers of a thousand and more that nobody named: they may be an amount.
 
-
-# A year is no amount.
-_BARE = re.compile("(?!19|20)[1-9][0-9]{3}|[1-9][0-9]{4,12}")
+    `text` is without the accounts that were found, so a word for one names none of these.
+    """
+    names = (None, Label.ACCOUNT, Label.CARD)
+    return [
+        one.span
+        for one in labelled(text)
+        if one.label in names and _BARE.fullmatch(text.folded, *one.span) is not None
+    ]

@@ -55,6 +55,14 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
 _FRACTION = re.compile(
     r"([0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+),([0-9]+)|([0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)\.([0-9]+)"
 )
+# What makes "350.000" money without a currency: somebody sends it, and nothing is counted by it.
+_PAID = re.compile(
+    r"(?<!\w)(?:chuyen|ck|gui|tra|hoan|nap|thanh toan|thu|tien|refund|pay|send|transfer|qr)(?!\w)"
+    r"[^0-9\0]{0,24}\Z"
+)
+_PAID_REACH = 40
+_TIMES_BEFORE = re.compile(r"(?:(?<!\w)x|[\u00d7*]) {0,2}\Z")
+_TIMES_AFTER = re.compile(r" {0,2}(?:x(?!\w)|x(?=[0-9])|[\u00d7*]|/ {0,2}[a-z])")
 _WORD = re.compile(r" ([a-z]{2,5})(?!\w)")
 _SEPARATOR = re.compile("[.,]")
 _GROUP = 3
@@ -86,6 +94,7 @@ class _Reader:
         ahead = _AHEAD.search(text.folded, max(0, number.start() - _AHEAD_REACH), number.start())
         self._ahead = ahead is not None
         self._start = number.start() if ahead is None else ahead.start()
+        self._is_bare = False
 
     def amount(self) -> Found[int | None] | None:
         """Return the amount; None if the number is none."""
@@ -99,10 +108,12 @@ class _Reader:
             value = self._whole()
             if not self._is_money(value):
                 return None
+            if self._is_bare and (value is None or value < _LEAST_BARE or self._match(_GLUED_END) is None):
+                return self._found(None)  # "số tiền 5 củ", "amount 1m5": in units that are not known here
         else:
             value = self._scaled(scale)
             self._currency()
-        if value is None or value.denominator != 1:
+        if value is None or value.denominator != 1 or self._is_said_of_one():
             return self._found(None)
         return self._found(value.numerator if 0 < value <= MOST_AMOUNT else None)
 
@@ -140,14 +151,25 @@ class _Reader:
         if self._number[0] == "0" or (digits_alone and label in _KEPT_APART):
             return False
         marked = self._currency()
+        self._is_bare = marked is None and not self._ahead
         if marked is not None:
             return marked or (value is not None and value >= _LEAST_BARE)
-        grouped = _GROUPED.fullmatch(self._number) is not None
         if self._ahead:
             return True
         if label is Label.AMOUNT:
-            return digits_alone or grouped
-        return grouped and len(_SEPARATOR.findall(self._number)) > 1
+            return True
+        if value is None or digits_alone or self._match(_GLUED_END) is None:
+            return False
+        return len(_SEPARATOR.findall(self._number)) > 1 or (
+            self._match(_TAIL) is not None and self._is_before(_PAID)
+        )
+
+    def _is_before(self, pattern: re.Pattern[str]) -> bool:
+        return pattern.search(self._text.folded, max(0, self._start - _PAID_REACH), self._start) is not None
+
+    def _is_said_of_one(self) -> bool:
+        """Tell whether it is the price of one of several: "3 x 500.000đ", "500k/giờ"."""
+        return self._is_before(_TIMES_BEFORE) or self._match(_TIMES_AFTER) is not None
 
     def _currency(self) -> bool | None:
         """Step over a currency. True for one that means nothing else, False for "dong" or "d", else None."""

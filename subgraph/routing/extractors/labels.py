@@ -91,7 +91,7 @@ _KIND = {phrase: label for label, phrases in _PHRASES.items() for phrase in phra
 _LABEL = re.compile(
     r"(?<!\w)(?:"
     + "|".join(phrase.replace(" ", "[ ]{1,3}") for phrase in sorted(_KIND, key=len, reverse=True))
-    + r")(?!\w)"
+    + r")(?![^\W0-9])"
 )
 _DIGIT = re.compile("[0-9]")
 _LINK = re.compile(r"[\s,;&/:()]*(?:(?:va|and|hoac|hay|or|voi)(?!\w)[\s,;&/:()]*)?")

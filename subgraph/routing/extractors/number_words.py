@@ -23,6 +23,13 @@ _PAIR = 2
 _LEAST = 1000
 _HALF = "rưỡi"
 _STARTS = frozenset({*_ONES, "mười"})
+_BLANK = re.compile(r"[^\S\n]")
+# Words without their marks, of which it is clear only that an amount is meant.
+_UNMARKED = re.compile(
+    r"(?<!\w)(?:mot|hai|ba|bon|nam|sau|bay|tam|chin|muoi)"
+    r"(?: {1,2}(?:mot|hai|ba|bon|nam|lam|sau|bay|tam|chin|muoi|tram))*"
+    r" {1,2}(?:nghin|trieu|(?<!nam )ty(?! {1,2}gia))(?!\w)"
+)
 _NAMES = frozenset({*_LAST, *_SCALES, *_ZERO, _HALF, "mười", "mươi", "trăm"})
 
 _RUN = re.compile(
@@ -103,14 +110,19 @@ def is_digit_word(word: str) -> bool:
 
 
 def amounts_in_words(text: Text) -> list[Found[int | None]]:
-    """Return every run of number words that has a scale; None for one that is not the name of a number."""
-    if text.original.isascii():
-        return []
+    """Return every run of number words that has a scale; None for one that cannot be read with certainty."""
     # Folding keeps the length but for marks that NFC did not compose; such a text is not read.
-    if len(text.original) != len(text.folded):
-        return []
+    marked = [] if len(text.original) != len(text.folded) else _marked(text)
+    rest = text.without(one.span for one in marked)
+    unmarked: list[Found[int | None]] = [
+        Found(None, Span(*match.span())) for match in _UNMARKED.finditer(rest.folded)
+    ]
+    return [*marked, *unmarked]
+
+
+def _marked(text: Text) -> list[Found[int | None]]:
     found: list[Found[int | None]] = []
-    for match in _RUN.finditer(text.original.lower()):
+    for match in _RUN.finditer(_BLANK.sub(" ", text.original.lower())):
         words = match.group().replace(",", " ").split()
         # "3 trăm nghìn" begins with digits and is read with them.
         if _SCALES.keys().isdisjoint(words) or words[0] not in _STARTS:

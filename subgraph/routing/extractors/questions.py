@@ -10,7 +10,9 @@ _ASKED = {
     "account": ("số tài khoản hoặc số thẻ nhận (viết liền)",
     "the receiving account or card (without blanks)"),
     "card": ("đó là số thẻ hay số tài khoản", "whether the number is a card or an account"),
-    "amount_vnd": ("số tiền bằng đồng", "the amount in đồng"),
+    "amount_vnd": (
+        "số tiền bằng đồng (của hóa đơn: trước thuế)", "the amount in đồng (of an invoice: before tax)",
+    ),
     "memo": ("nội dung chuyển khoản", "the memo"),
     "decode": ("chuỗi VietQR cần đọc", "the VietQR string to read"),
     "date_of_birth": ("ngày sinh (ngày/tháng/năm)", "the date of birth (day/month/year)"),

@@ -25,6 +25,7 @@ _WORDS = (
         "KKKNT",
     ),
 )
+_NAMED_AFTER = re.compile(r" {0,2}(?:vat|thue|gtgt|tax)(?!\w)")
 _NO_RATE = frozenset({Label.DISCOUNT, Label.AMOUNT})
 
 
@@ -36,6 +37,8 @@ def rates(text: Text) -> tuple[str | None, ...]:
     found: list[tuple[int, bool, str | None]] = []
     for match in _PERCENT.finditer(text.folded):
         label = label_before(text, Span(*match.span()))
+        if _NAMED_AFTER.match(text.folded, match.end()):
+            label = Label.RATE
         rate = _RATES.get(str(int(match.group(1))))
         if label is Label.RATE or (label not in _NO_RATE and rate is not None):
             found.append((match.start(), label is Label.RATE, rate))

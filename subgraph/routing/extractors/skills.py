@@ -107,6 +107,13 @@ def _put_numbers(fields: Fields, numbers: Accounts) -> None:
         fields.put("account", numbers.accounts, unclear=numbers.unclear)
 
 
+# The amount of a line is that before tax.
+_GROSS = re.compile(
+    r"(?<!\w)(?:(?:da |bao |da bao )?gom(?: ca| luon)?|incl|including|inclusive of)\.? "
+    r"(?:[0-9]{1,2} ?% )?(?:thue|vat|gtgt|tax)(?!\w)"
+)
+
+
 def _vat_invoice(text: Text) -> Fields:
     fields = _fields("seller_mst", "item", "amount_vnd", "tax_rate")
     goods = items(text)
@@ -118,7 +125,8 @@ def _vat_invoice(text: Text) -> Fields:
     codes = tax_codes(rest)
     fields.put("mst", (*codes.own, *codes.buyer), unclear=codes.unclear)
     fields.put("seller_mst", codes.seller, unclear=codes.unclear)
-    fields.put("amount_vnd", (one.value for one in sums))
+    gross = _GROSS.search(rest.folded) is not None
+    fields.put("amount_vnd", (one.value for one in sums), unclear=gross)
     fields.put("tax_rate", rates(rest.without(codes.spans)))
     fields.put("item", (item.value for item in goods))
     fields.put("issue_date", (day.value for day in dated if not day.birth))
