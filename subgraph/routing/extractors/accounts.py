@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from subgraph.routing.extractors.amounts import is_paid
 from subgraph.routing.extractors.labels import Label, joined, labelled
 from subgraph.routing.extractors.text import Span, Text
 
@@ -19,6 +20,7 @@ _LETTERED = re.compile(
     r"(?<!\w)(?:stk|so tai khoan|so tk|tai khoan|tk|account(?: (?:number|no))?|acct?)\.?[ ]?[:=]?[ ]?"
     r"(?=[a-z]{0,18}[0-9])(?=[0-9]{0,18}[a-z])([a-z0-9]{4,19})(?![\w-])"
 )
+_NAPAS = re.compile(r"(?<!\w)napas {0,2}24/?7(?!\w)")
 # A year is no amount.
 _BARE = re.compile("(?!19|20)[1-9][0-9]{3}|[1-9][0-9]{4,12}|[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
 _CALLED_ELSE = frozenset({Label.MST, Label.CCCD, Label.PHONE, Label.AMOUNT, Label.BIRTH, Label.OTHER})
@@ -65,13 +67,14 @@ def accounts(text: Text) -> Accounts:
 
 
 def unread(text: Text) -> list[Span]:
-    """Return whole numbers of a thousand and more that nobody named: they may be an amount.
+    """Return numbers that may be an amount: those of a thousand and more, and any after "gửi" or "pay".
 
     `text` is without the accounts that were found, so a word for one names none of these.
     """
+    text = text.without(Span(*match.span()) for match in _NAPAS.finditer(text.folded))
     names = (None, Label.ACCOUNT, Label.CARD)
     return [
         one.span
         for one in labelled(text)
-        if one.label in names and _BARE.fullmatch(text.folded, *one.span) is not None
+        if one.label in names and (_BARE.fullmatch(text.folded, *one.span) or is_paid(text, one.span))
     ]

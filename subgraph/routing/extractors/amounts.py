@@ -61,7 +61,12 @@ _PAID = re.compile(
     r"[^0-9\0]{0,24}\Z"
 )
 _PAID_REACH = 40
-_TIMES_BEFORE = re.compile(r"(?:(?<!\w)x|[\u00d7*]) {0,2}\Z")
+_PART_BEFORE = re.compile(
+    r"(?:(?:(?<!\w)x|[\u00d7*]) {0,2}|[0-9] {1,2}(?:den|toi|to|hoac|hay|or) {1,2}"
+    r"|(?:%|phan tram|[0-9]/[0-9]) (?:(?:cua|of) )?(?:so tien )?)\Z"
+)
+# "nửa triệu", "triệu rưỡi", "mấy nghìn": an amount is meant, and not said in a way that is read here.
+_SCALE_ALONE = re.compile(r"(?<!\w)(?:trieu|nghin)(?!\w)")
 _TIMES_AFTER = re.compile(r" {0,2}(?:x(?!\w)|x(?=[0-9])|[\u00d7*]|/ {0,2}[a-z])")
 _WORD = re.compile(r" ([a-z]{2,5})(?!\w)")
 _SEPARATOR = re.compile("[.,]")
@@ -81,7 +86,14 @@ def amounts(text: Text) -> list[Found[int | None]]:
             if one is not None:
                 found.append(one)
                 done = one.span.end
+    if not found:
+        found += [Found(None, Span(*match.span())) for match in _SCALE_ALONE.finditer(rest.folded)]
     return sorted(found, key=lambda one: one.span)
+
+
+def is_paid(text: Text, span: Span) -> bool:
+    """Tell whether a word for paying stands before digits, which may then be an amount."""
+    return _PAID.search(text.folded, max(0, span.start - _PAID_REACH), span.start) is not None
 
 
 class _Reader:
@@ -161,15 +173,15 @@ class _Reader:
         if value is None or digits_alone or self._match(_GLUED_END) is None:
             return False
         return len(_SEPARATOR.findall(self._number)) > 1 or (
-            self._match(_TAIL) is not None and self._is_before(_PAID)
+            self._match(_TAIL) is not None and is_paid(self._text, Span(self._start, self._end))
         )
 
     def _is_before(self, pattern: re.Pattern[str]) -> bool:
         return pattern.search(self._text.folded, max(0, self._start - _PAID_REACH), self._start) is not None
 
     def _is_said_of_one(self) -> bool:
-        """Tell whether it is the price of one of several: "3 x 500.000đ", "500k/giờ"."""
-        return self._is_before(_TIMES_BEFORE) or self._match(_TIMES_AFTER) is not None
+        """Tell whether it is not the sum: "3 x 500.000đ", "500k/giờ", "2 đến 3 triệu", "50% của 3 triệu"."""
+        return self._is_before(_PART_BEFORE) or self._match(_TIMES_AFTER) is not None
 
     def _currency(self) -> bool | None:
         """Step over a currency. True for one that means nothing else, False for "dong" or "d", else None."""
@@ -208,9 +220,9 @@ class _Reader:
     def _after(self, scale: int) -> Fraction | None:
         """Read what follows a unit and has none: the 5 of "10tr5" and of "1 triệu 5", and "rưỡi"."""
         half = self._match(_HALF)
-        if half is not None and self._is_spelt(half, 1):
+        if half is not None:
             self._end = half.end()
-            return Fraction(scale, 2)
+            return Fraction(scale, 2) if self._is_spelt(half, 1) else None
         glued = self._match(_GLUED)
         extra = glued or self._match(_LOOSE)
         if extra is None:

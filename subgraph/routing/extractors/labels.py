@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-from subgraph.routing.extractors.text import Span, Text, clusters
+from subgraph.routing.extractors.text import BLOT, Span, Text, clusters
 
 REACH = 64
 """How far a label reaches, in characters: over the name of a bank or a company, not over a sentence."""
@@ -112,7 +112,8 @@ class Labelled(NamedTuple):
 def labelled(text: Text) -> list[Labelled]:
     """Return all groups of digits with their labels.
 
-    In "MST 0123456789 và 0100109106" the second number is called what the first is.
+    In "MST 0123456789 và 0100109106" the second number is called what the first is. A word for an amount
+    names nothing behind the amount that was read.
     """
     marks = [(Span(*match.span()), _kind(match)) for match in _LABEL.finditer(text.folded)]
     found: list[Labelled] = []
@@ -122,7 +123,8 @@ def labelled(text: Text) -> list[Labelled]:
         while mark < len(marks) and marks[mark][0].end <= span.start:
             place, label = marks[mark]
             reach = CLOSE if label is Label.OTHER else REACH
-            if place.start >= floor and span.start - place.end <= reach:
+            cut = label is Label.AMOUNT and BLOT in text.folded[place.end : span.start]
+            if place.start >= floor and span.start - place.end <= reach and not cut:
                 near.append(label)
             mark += 1
         if not near and found and _LINK.fullmatch(text.folded, found[-1].span.end, span.start):

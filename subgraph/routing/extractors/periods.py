@@ -33,7 +33,7 @@ _PERIOD = re.compile(
 )
 _QUARTER_BEFORE = re.compile(r"(?<!\w)(?:quy|qui|q|quarter) {1,2}\Z")
 _REACH = 10
-_QUARTER_SPELT = frozenset({"quý", "quí"})
+_QUARTER_SPELT = frozenset({"quý", "quí", "qúy"})
 _MONTH_SPELT = frozenset({"tháng"})
 
 

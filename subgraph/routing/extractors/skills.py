@@ -62,8 +62,8 @@ def _citizen_id(text: Text) -> Fields:
 
 
 def _births(dated: list[Day]) -> list[str | None]:
-    called = [day.value for day in dated if day.birth]
-    return called or ([dated[0].value] if len(dated) == 1 and dated[0].value else [])
+    """Return days that are called dates of birth: another may be that of the card."""
+    return [day.value for day in dated if day.birth]
 
 
 _READING = re.compile(
@@ -114,6 +114,19 @@ _GROSS = re.compile(
 )
 
 
+_TAX_BEFORE = re.compile(r"(?<!\w)(?:thue|tax)(?: vat| gtgt)? {1,2}(?:la |of )?\Z")
+_ANOTHER_BEFORE = re.compile(
+    r"(?:hoa don so|so hoa don|invoice(?: no\.?| number)?) {0,2}[0-9]+,? {1,2}(?:ngay )?\Z"
+)
+_REACH = 40
+
+
+def _is_of_another(text: Text, day: Day) -> bool:
+    """Tell whether a day is that of an invoice that is named by its number, or of a birth."""
+    start = max(0, day.span.start - _REACH)
+    return day.birth or _ANOTHER_BEFORE.search(text.folded, start, day.span.start) is not None
+
+
 def _vat_invoice(text: Text) -> Fields:
     fields = _fields("seller_mst", "item", "amount_vnd", "tax_rate")
     goods = items(text)
@@ -125,11 +138,13 @@ def _vat_invoice(text: Text) -> Fields:
     codes = tax_codes(rest)
     fields.put("mst", (*codes.own, *codes.buyer), unclear=codes.unclear)
     fields.put("seller_mst", codes.seller, unclear=codes.unclear)
-    gross = _GROSS.search(rest.folded) is not None
+    gross = _GROSS.search(rest.folded) is not None or any(
+        _TAX_BEFORE.search(rest.folded, max(0, one.span.start - _REACH), one.span.start) for one in sums
+    )
     fields.put("amount_vnd", (one.value for one in sums), unclear=gross)
     fields.put("tax_rate", rates(rest.without(codes.spans)))
     fields.put("item", (item.value for item in goods))
-    fields.put("issue_date", (day.value for day in dated if not day.birth))
+    fields.put("issue_date", (day.value for day in dated if not _is_of_another(text, day)))
     return fields
 
 

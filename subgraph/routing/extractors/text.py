@@ -140,7 +140,10 @@ def spelt(text: Text, span: Span, allowed: frozenset[str]) -> bool:
     return written.isascii() or " ".join(written.split()) in allowed
 
 
-CLUSTER = re.compile(r"(?:(?<![\w+])|(?<=(?<!\w)(?:mst|stk))|(?<=(?<!\w)cccd))[0-9]+(?:[-.,/][0-9]+)*(?!\w)")
+CLUSTER = re.compile(
+    r"(?:(?<![\w+])(?<![0-9][-.,/])|(?<=(?<!\w)(?:mst|stk))|(?<=(?<!\w)cccd))"
+    r"[0-9]+(?:[-.,/][0-9]+)*(?!\w|[-.,/][0-9])"
+)
 """Digits as they stand together; what is glued to letters is something else, but for "MST0123456789"."""
 
 
