@@ -259,8 +259,7 @@ def test_words_are_not_read_beside_marks_that_nothing_takes_up() -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Nd"]), max_size=80))
 def test_no_amount_without_digits_or_number_words(query: str) -> None:
-    scales = ("nghìn", "ngàn", "triệu", "tỷ", "tỉ")
-    if not any(scale in unicodedata.normalize("NFC", query).lower() for scale in scales):
+    if not any(scale in text_of(query).folded for scale in ("nghin", "ngan", "trieu", "ty", "ti")):
         assert read(query) == []
 
 

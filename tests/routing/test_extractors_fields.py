@@ -368,6 +368,8 @@ def test_items(query: str, texts: list[str]) -> None:
         ("/etc/passwd/", []),
         ("folder ../x", []),
         ("folder 12", []),
+        ("folder " + "/".join(["x" * 99] * 6), []),
+        ("./x/./y", ["./x/./y"]),
     ],
 )
 def test_directories(query: str, paths: list[str]) -> None:

@@ -274,7 +274,16 @@ FRAGMENTS = st.sampled_from(
             "ba trăm nghìn",
         ),
         *("8%", "VAT 10", "KCT", "KKKNT", "VAT 7%", "quý 2/2026", "tháng 6", "2026-06", "T1/1900"),
-        *("15/07/2003", "sinh 01/01/1900", "31/02/2026", "thư mục hoá_đơn/Q2", "./a", "a/b/", "folder x"),
+        *(
+            "15/07/2003",
+            "sinh 01/01/1900",
+            "31/02/2026",
+            "thư mục hoá_đơn/Q2",
+            "./a/./b",
+            "./a",
+            "a/b/",
+            "folder x",
+        ),
         *("nội dung: ăn trưa 🍜", "mặt hàng: Bút \u200b bi", "nội dung " + "x" * 600, PAYLOAD, "0002010102"),
         *("kiểm tra", "giải mã", "và", ",", "\n", "\x00", "\ud7ff", "\ufffe"),
     ]

@@ -10,6 +10,9 @@ from subgraph.routing.extractors.text import Found, Span, Text
 MOST_TEXT = 500
 """What the skills take of a memo or an item's name."""
 
+MOST_PATH = 512
+"""What vn-tax-filing takes of a directory."""
+
 _QUOTES = {'"': '"', "“": "”", "'": "'", "«": "»", "\u2018": "\u2019"}
 _END = re.compile(
     r"[\n;]|(?:(?<=[,.])|(?<!\w))(?=[ ]{0,2}(?:(?:voi )?so tien|stk|so tai khoan|(?:vao )?tai khoan|ngan hang"
@@ -103,7 +106,11 @@ def directories(text: Text) -> list[Found[str]]:
         for match in pattern.finditer(text.folded)
     }
     found = (Found(text.written(places[start]).rstrip("."), places[start]) for start in sorted(places))
-    return [one for one in found if ".." not in one.value and _LETTER.search(one.value)]
+    return [
+        one
+        for one in found
+        if ".." not in one.value and len(one.value) <= MOST_PATH and _LETTER.search(one.value)
+    ]
 
 
 def vietqr(text: Text) -> Found[str] | None:

@@ -28,7 +28,7 @@ class Fields(NamedTuple):
     needed: tuple[str, ...]
 
     def put(self, name: str, values: Iterable[object], *, unclear: bool = False) -> None:
-        """Take the one value of a field; of several, or an unclear one, the user has to choose."""
+        """Take the one value of a field; of several, or one that is unclear or None, the user has to choose."""
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1 or (unclear and distinct) or None in distinct:
             self.ambiguous.append(name)
@@ -86,10 +86,7 @@ def _bank_transfer(text: Text) -> Fields:
     if _READING.search(text.folded) and not known.codes and not numbers.accounts:
         return _fields("decode")
     fields = _fields("bank", "account")
-    fields.put("bank", known.codes, unclear=False)
-    if known.unclear:
-        fields.arguments.pop("bank", None)
-        fields.ambiguous[:] = ["bank"]
+    fields.put("bank", [*known.codes, *([None] if known.unclear else [])])
     _put_numbers(fields, numbers)
     # A number beside the account that nobody named is perhaps the amount, perhaps not.
     spare = [None for _ in unread(rest.without(numbers.spans))] if not sums else []
@@ -112,8 +109,6 @@ _GROSS = re.compile(
     r"(?<!\w)(?:(?:da |bao |da bao )?gom(?: ca| luon)?|incl|including|inclusive of)\.? "
     r"(?:[0-9]{1,2} ?% )?(?:thue|vat|gtgt|tax)(?!\w)"
 )
-
-
 _TAX_BEFORE = re.compile(r"(?<!\w)(?:thue|tax)(?: vat| gtgt)? {1,2}(?:la |of )?\Z")
 _ANOTHER_BEFORE = re.compile(
     r"(?:hoa don so|so hoa don|invoice(?: no\.?| number)?) {0,2}[0-9]+,? {1,2}(?:ngay )?\Z"
