@@ -244,6 +244,7 @@ CASES = [
     ),
     ("vn-tax-filing", "kê khai thuế tháng 6", {}, ("period", "invoices_dir"), ()),
     ("vn-tax-filing", "từ tháng 4 đến tháng 6/2026", {}, ("invoices_dir",), ("period",)),
+    ("vn-tax-filing", "quý 2/2026, thư mục ./returns/", {"period": "2026-Q2"}, ("invoices_dir",), ()),
     ("vn-tax-filing", "quý 5/2026", {}, ("period", "invoices_dir"), ()),
 ]
 

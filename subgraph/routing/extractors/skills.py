@@ -28,7 +28,7 @@ class Fields(NamedTuple):
     needed: tuple[str, ...]
 
     def put(self, name: str, values: Iterable[object], *, unclear: bool = False) -> None:
-        """Take the one value of a field; of several, or one that is unclear or None, the user has to choose."""
+        """Take the one value of a field; several, an unclear one or None are for the user to settle."""
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1 or (unclear and distinct) or None in distinct:
             self.ambiguous.append(name)
@@ -143,6 +143,9 @@ def _vat_invoice(text: Text) -> Fields:
     return fields
 
 
+_RETURNS = "returns"  # where the skill writes, and so not where it reads
+
+
 def _tax_filing(text: Text) -> Fields:
     fields = _fields("period", "invoices_dir")
     paths = directories(text)
@@ -154,7 +157,7 @@ def _tax_filing(text: Text) -> Fields:
         fields.put("period", values)
     codes = tax_codes(rest.without(one.span for one in said))
     fields.put("taxpayer_mst", (*codes.own, *codes.seller, *codes.buyer), unclear=codes.unclear)
-    fields.put("invoices_dir", (path.value for path in paths))
+    fields.put("invoices_dir", (path.value for path in paths if path.value.strip("./") != _RETURNS))
     return fields
 
 
