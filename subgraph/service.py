@@ -77,6 +77,7 @@ class Measures:
     queue_limit: int
     workers: int
     idle_workers: int
+    checkpoint_age_seconds: float
 
 
 class Service:
@@ -283,6 +284,7 @@ class Service:
             queue_limit=self._ledger.queue_limit,
             workers=self._pool.ready,
             idle_workers=len(self._pool.idle_workers()),
+            checkpoint_age_seconds=self.audit_trail.checkpoint_age_seconds,
         )
 
     async def invoke(

@@ -78,6 +78,11 @@ def _gauges(measures: Measures) -> Iterator[Metric]:
         ),
         ("workers", "Worker processes for components.", measures.workers),
         ("workers_idle", "Worker processes for components that serve no call.", measures.idle_workers),
+        (
+            "checkpoint_age_seconds",
+            "Seconds since all audit entries there were had a signed checkpoint.",
+            measures.checkpoint_age_seconds,
+        ),
     ):
         yield GaugeMetricFamily(f"cyberos_{name}", documentation, value)
 
