@@ -19,7 +19,7 @@ serve: $(VENV)/runtime.stamp build ## Serve on PORT (8000); prints where once it
 	@CYBEROS_PORT=$(PORT) exec $(BIN)/python -m subgraph
 
 test: lint $(VENV)/development.stamp build ## Check the code and run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 fuzz: $(VENV)/development.stamp ## Read 100,000 inputs that nobody would write: make fuzz INPUTS=1000
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000)
