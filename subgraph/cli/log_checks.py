@@ -48,7 +48,8 @@ def verify(
     else:
         dropped = f", {result.dropped:,} of them dropped but for their hashes" if result.dropped else ""
         say(
-            f"{result.size:,} entries{dropped}, held to {result.checkpoints:,} signed checkpoints "
+            f"{_counted(result.size, 'entry', 'entries')}{dropped}, held to "
+            f"{_counted(result.checkpoints, 'signed checkpoint', 'signed checkpoints')} "
             f"in {result.seconds:.1f} s"
         )
         _show(result.findings, "the log is what was signed")
@@ -72,7 +73,11 @@ def fsck(as_json: AsJson = False) -> None:
 def _show(findings: Sequence[Finding], well: str) -> None:
     for each in findings:
         say(f"{each.code.value}: {each.message}")
-    say(f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}" if findings else f"ok: {well}")
+    say(_counted(len(findings), "finding", "findings") if findings else f"ok: {well}")
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _end(findings: Sequence[Finding]) -> None:
