@@ -7,7 +7,8 @@ import logging
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from subgraph import service
 from subgraph.audit import checkpoint_mirror, checkpoint_stores, checkpoints
 from subgraph.audit.checkpoint_stores import BucketStore, DirectoryStore
+from subgraph.audit.checkpoints import _spread
 from subgraph.audit.notes import Checkpoint, Signer
 from subgraph.errors import StorageUnavailable
 from subgraph.settings import Settings
@@ -250,3 +252,18 @@ def test_settings_of_a_bucket_that_cannot_be_are_refused(fields: dict[str, str],
 def test_settings_of_a_bucket(address: str) -> None:
     settings = Settings(checkpoint_bucket=address, checkpoint_endpoint="http://127.0.0.1:9000")
     assert BucketStore(address, settings.checkpoint_endpoint).name == address
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 11, 12, 20, 21, 1000, 1001])
+def test_a_choice_of_many_notes_is_even_and_has_the_last(count: int) -> None:
+    async def notes() -> AsyncIterator[str]:
+        for number in range(count):
+            yield str(number)
+
+    chosen = [int(note) for note in run(_spread(notes(), most=10))]
+    assert len(chosen) <= 11
+    assert chosen[-1:] == ([count - 1] if count else [])
+    steps = {after - before for before, after in pairwise(chosen[:-1])}
+    assert len(steps) <= 1, "evenly, but for the last one"
+    assert count <= 10 or len(chosen) >= 5
+    assert count > 10 or chosen == list(range(count))
