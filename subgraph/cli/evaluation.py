@@ -13,7 +13,7 @@ from subgraph.principal import Principal
 from subgraph.routing.evaluation import Case, EvaluationInvalid, Figures, Report, load_cases
 from subgraph.service import Service
 
-_RATES = (
+RATES = (
     ("top-1 accuracy", "accuracy", "routed_right", "routable"),
     ("activated right", "activation_rate", "activated_right", "routable"),
     ("wrong activations", "wrong_activation_rate", "wrong_activations", "routable"),
@@ -44,7 +44,7 @@ def evaluate(file: Path, split: str | None, *, as_json: bool) -> None:
             ("cases", *(str(figures.cases) for figures in groups.values())),
             *(
                 (label, *(_share(figures, rate, part, whole) for figures in groups.values()))
-                for label, rate, part, whole in _RATES
+                for label, rate, part, whole in RATES
             ),
             ("calibration error", *(_error(figures) for figures in groups.values())),
         ],
@@ -103,5 +103,5 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
-    rates = {rate: getattr(figures, rate) for _, rate, _, _ in _RATES}
+    rates = {rate: getattr(figures, rate) for _, rate, _, _ in RATES}
     return {**rates, **figures._asdict()}

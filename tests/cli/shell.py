@@ -41,9 +41,9 @@ class Shell:
             "CYBEROS_WORKERS": "1",
         }
 
-    def __call__(self, *words: str, stdin: str = "") -> Ended:
-        """Run a command in this process: the same code, a second sooner."""
-        result = CliRunner().invoke(self._app, words, input=stdin, env=self.environment)
+    def __call__(self, *words: str, stdin: str = "", app: typer.Typer | None = None) -> Ended:
+        """Run a command in this process: the same code, a second sooner. `app` is another program."""
+        result = CliRunner().invoke(app or self._app, words, input=stdin, env=self.environment)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ended(result.exit_code, result.stdout, result.stderr)
