@@ -118,6 +118,12 @@ def test_the_seats_and_phases_are_those_of_the_router() -> None:
     assert [each.value for each in types.RouterPhase] == [each.value for each in RouterPhase]
 
 
+def test_a_preview_is_not_kept_for_references_of_a_gateway(client: Client) -> None:
+    reference = {"__typename": "RoutingDecision", "requestId": "a"}
+    document = "query ($of: [_Any!]!) { _entities(representations: $of) { __typename } }"
+    assert client.code(document, of=[reference]) == "INPUT_INVALID"
+
+
 def test_a_query_that_is_too_long_is_refused(client: Client) -> None:
     assert client.code(ROUTE, query="a" * 5000) == "INPUT_INVALID"
 
