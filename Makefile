@@ -84,7 +84,8 @@ $(VENV)/runtime.stamp: requirements.lock | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
 	@$(BIN)/python -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "subgraph.pth").write_text("$(CURDIR)\n")'
 	@printf '#!%s\nfrom subgraph.cli.app import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/cyberos-skill-cli
-	@chmod +x $(BIN)/cyberos-skill-cli
+	@printf '#!%s\nfrom subgraph.cli.cuo import main\n\nmain()\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/cyberos-cuo
+	@chmod +x $(BIN)/cyberos-skill-cli $(BIN)/cyberos-cuo
 	@touch $@
 
 $(VENV)/development.stamp: requirements-dev.lock $(VENV)/runtime.stamp

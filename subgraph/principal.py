@@ -15,6 +15,7 @@ class Scope(StrEnum):
     INVOKE = "skill:invoke"
     GRANT = "skill:grant"
     AUDIT = "skill:audit"
+    ROUTE = "cuo:route"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ from subgraph.execution.tiers import TierPolicies
 from subgraph.history import History
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
+from subgraph.routing_desk import RoutingDesk
 from subgraph.settings import Settings
 from subgraph.storage import Database
 
@@ -85,7 +86,8 @@ class Service:
 
     A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
-    are made through `oversight`, the log is read through `history` and proved through `audit_trail`.
+    are made through `oversight`, the log is read through `history` and proved through `audit_trail`, and
+    which skill a query is for is asked at the `routing_desk`.
     `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
     `ExecutionFailed`.
     """
@@ -146,6 +148,7 @@ class Service:
         )
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
         self.history = History(self._catalog, self._database)
+        self.routing_desk = RoutingDesk(self._catalog, self._authority)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
         self._stack = AsyncExitStack()
 

@@ -20,6 +20,7 @@ LAYERS = [
     {"execution"},
     {"audit_trail", "history", "oversight"},
     {"routing"},
+    {"routing_desk"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

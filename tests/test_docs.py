@@ -22,7 +22,9 @@ from subgraph.capabilities import TrustTier
 from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
 from subgraph.catalog.activation_events import normalised
 from subgraph.catalog.field_rules import EXTENSIONS
+from subgraph.cli import cuo
 from subgraph.cli.app import app
+from subgraph.cli.evaluation import RATES
 from subgraph.execution import tiers
 from subgraph.execution.confinement.attempts import ATTEMPTS
 from subgraph.execution.invocation import Executor
@@ -113,6 +115,25 @@ def test_every_command_of_the_audit_log_is_documented() -> None:
             for option in parameter.opts:
                 if option.startswith("--") and option != "--help":
                     assert option in rows[name], f"audit {name} {option}"
+
+
+def test_every_command_of_the_router_is_documented() -> None:
+    text = page("docs/routing.md").partition("## At a shell")[2]
+    rows = dict(re.findall(r"^\| `([\w-]+)([^|`]*(?:\\\|[^|`]*)*)` \|", text, re.MULTILINE))
+    group = typer.main.get_command(cuo.app)
+    assert isinstance(group, TyperGroup)
+    assert set(rows) == set(group.commands)
+    for name, command in group.commands.items():
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert option in rows[name], f"{name} {option}"
+
+
+def test_the_figures_of_the_router_are_documented() -> None:
+    text = page("docs/routing.md").partition("## How well")[2]
+    documented = ", ".join(re.findall(r"^\| ([a-z1][^|]+) \|", text, re.MULTILINE)).split(", ")
+    assert documented[1:] == [*(label for label, *_ in RATES), "calibration error"]
 
 
 def test_every_kind_of_entry_is_documented() -> None:

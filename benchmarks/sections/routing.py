@@ -45,6 +45,7 @@ QUERIES: Mapping[str, str | None] = {
 class _Found:
     arguments: Mapping[str, object] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    ambiguous: Sequence[str] = ()
     question: str | None = None
 
 

@@ -17,6 +17,8 @@ from subgraph.api.types import (
     CapabilityRequest,
     Invocation,
     Kpi,
+    Persona,
+    RoutingPreview,
     Skill,
     SkillProblem,
 )
@@ -119,6 +121,15 @@ class Query:
         return [
             CapabilityRequest(request=each) for each in await oversight.requests(principal, state or None)
         ]
+
+    @strawberry.field(
+        description="Which skill a query is for; it invokes nothing. `persona` routes within that seat alone."
+    )
+    async def route(self, info: Info, query: str, persona: Persona | None = UNSET) -> RoutingPreview:
+        decision = await info.context.service.routing_desk.preview(
+            info.context.principal, query, persona.value if persona else None
+        )
+        return RoutingPreview.of(decision)
 
     @strawberry.field(description="An entry of the audit log; null when there is none.")
     async def audit_entry(self, info: Info, seq: strawberry.ID) -> AuditEntry | None:

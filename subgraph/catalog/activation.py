@@ -174,6 +174,10 @@ class Catalog:
         self._tell()
         return header
 
+    def headers(self) -> list[SkillHeader]:
+        """Return the skills that are known in the order of their paths; reads nothing."""
+        return list(self._registry)
+
     async def current_headers(self) -> list[SkillHeader]:
         """Return the skills that are there in the order of their paths, as their files are now."""
         await self.scan()

@@ -16,6 +16,7 @@ from subgraph.routing.errors import RoutingDataInvalid
 from subgraph.routing.keyword_bank import KeywordBank, builtin_bank, load_bank, merged
 from subgraph.routing.personas import Persona, PersonaBook, builtin_personas
 from subgraph.routing.router import route, tier_of
+from subgraph.routing.scoring import Score
 
 __all__ = [
     "RULES_VERSION",
@@ -31,6 +32,7 @@ __all__ = [
     "PersonaBook",
     "RouterPhase",
     "RoutingDataInvalid",
+    "Score",
     "SkillEntry",
     "State",
     "Tier",

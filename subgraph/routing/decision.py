@@ -58,9 +58,8 @@ class Nudge(Enum):
 
 
 class Extraction(Protocol):
-    """What an extractor found in a query: fields of a skill's input, and those it needs and did not find.
-
-    `question` asks a person for these.
+    """What an extractor found in a query: fields of a skill's input, those it needs and did not find, and
+    those that can be read in two ways. `question` asks a person for both.
     """
 
     @property
@@ -72,8 +71,12 @@ class Extraction(Protocol):
         """The names of required fields that the query does not give."""
 
     @property
+    def ambiguous(self) -> Sequence[str]:
+        """The names of fields that the query gives in more than one way."""
+
+    @property
     def question(self) -> str | None:
-        """What to ask a person; None where nothing is missing."""
+        """What to ask a person; None where nothing is missing, nor ambiguous."""
 
 
 class Extractor(Protocol):
@@ -137,6 +140,7 @@ class Decision:
     skill_name: str | None
     arguments: Mapping[str, object]
     missing: tuple[str, ...]
+    ambiguous: tuple[str, ...]
     question: str | None
     confidence_percent: int
     rationale: str
@@ -189,6 +193,7 @@ class Decision:
             "skillName": self.skill_name,
             "arguments": dict(self.arguments),
             "missing": list(self.missing),
+            "ambiguous": list(self.ambiguous),
             "question": self.question,
             "confidence": fixed(self.confidence_percent),
             "rationale": self.rationale,

@@ -74,13 +74,18 @@ class Case(BaseModel):
 
 
 class Outcome(NamedTuple):
-    """What a router did with a query: `skill` is None if none would be invoked."""
+    """What a router did with a query.
+
+    `skill` is the one that it picked, None for none. `activated`: that one may be invoked as it is, since
+    nothing is to be asked of a person first.
+    """
 
     skill: str | None
     confidence: float
     arguments: Mapping[str, object]
     persona: str | None
     deferred: str | None
+    activated: bool
 
 
 class Figures(NamedTuple):
@@ -97,16 +102,34 @@ class Figures(NamedTuple):
     deferrals: int
     deferred_right: int
     calibration_error: float | None
+    activated_right: int
+    wrong_activations: int
+    false_picks: int
 
     @property
     def accuracy(self) -> float | None:
-        """Of the queries that a skill answers, how many got it."""
+        """Of the queries that a skill answers, for how many it was picked: the first one, or top 1."""
         return _rate(self.routed_right, self.routable)
 
     @property
     def false_activation_rate(self) -> float | None:
-        """Of the queries that no skill is to answer, how many got one."""
+        """Of the queries that no skill is to answer, for how many one may be invoked."""
         return _rate(self.false_activations, self.cases - self.routable)
+
+    @property
+    def activation_rate(self) -> float | None:
+        """Of the queries that a skill answers, how many it may be invoked for with nothing to ask."""
+        return _rate(self.activated_right, self.routable)
+
+    @property
+    def wrong_activation_rate(self) -> float | None:
+        """Of the queries that a skill answers, for how many another one may be invoked."""
+        return _rate(self.wrong_activations, self.routable)
+
+    @property
+    def false_pick_rate(self) -> float | None:
+        """Of the queries that no skill is to answer, for how many one was picked, with a question or none."""
+        return _rate(self.false_picks, self.cases - self.routable)
 
     @property
     def exact_arguments(self) -> float | None:
@@ -251,11 +274,13 @@ def _figures(pairs: Sequence[tuple[Case, Outcome]]) -> Figures:
     judged = [pair for pair in right if pair[0].arguments is not None]
     seated = [pair for pair in pairs if pair[0].persona is not None]
     deferrals = [pair for pair in pairs if pair[0].deferred is not None]
+    wrong = [pair for pair in routable if pair[0].skill != pair[1].skill]
+    nowhere = [outcome for case, outcome in pairs if case.skill is None]
     return Figures(
         cases=len(pairs),
         routable=len(routable),
         routed_right=len(right),
-        false_activations=sum(case.skill is None and outcome.skill is not None for case, outcome in pairs),
+        false_activations=sum(outcome.activated for outcome in nowhere),
         arguments_judged=len(judged),
         arguments_exact=sum(case.arguments == dict(outcome.arguments) for case, outcome in judged),
         personas_judged=len(seated),
@@ -265,6 +290,9 @@ def _figures(pairs: Sequence[tuple[Case, Outcome]]) -> Figures:
         calibration_error=calibration_error(
             [(outcome.confidence, case.skill == outcome.skill) for case, outcome in pairs if outcome.skill]
         ),
+        activated_right=sum(outcome.activated for _, outcome in right),
+        wrong_activations=sum(outcome.activated for _, outcome in wrong),
+        false_picks=sum(outcome.skill is not None for outcome in nowhere),
     )
 
 

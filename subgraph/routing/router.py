@@ -6,7 +6,7 @@
 4. The persona is classified, unless the caller names one.
 5. The skills are scored, first those of the persona, then all.
 6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
-7. Arguments are extracted for a skill that is picked; what is missing is asked for.
+7. Arguments are extracted for a skill that is picked; what is missing or ambiguous is asked for.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def route(
         skill_name=candidates[0].skill_name if outcome.routed else None,
         arguments=outcome.arguments,
         missing=outcome.missing,
+        ambiguous=outcome.ambiguous,
         question=outcome.question,
         confidence_percent=percent,
         rationale=outcome.rationale,
@@ -110,6 +111,7 @@ class _Outcome(NamedTuple):
     question: str | None = None
     arguments: Mapping[str, object] = MappingProxyType({})
     missing: tuple[str, ...] = ()
+    ambiguous: tuple[str, ...] = ()
 
     @property
     def routed(self) -> bool:
@@ -187,11 +189,14 @@ def _deferred(found: Deferral) -> _Outcome:
 
 
 def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
-    """Give what was extracted to a skill that is picked; with a hole in it, it is not to be invoked."""
+    """Give what was extracted to a skill that is picked; with a hole or a doubt in it, a person is asked."""
     given = outcome._replace(
-        arguments=dict(extraction.arguments), missing=tuple(extraction.missing), question=extraction.question
+        arguments=dict(extraction.arguments),
+        missing=tuple(extraction.missing),
+        ambiguous=tuple(extraction.ambiguous),
+        question=extraction.question,
     )
-    if not given.missing and given.question is None:
+    if not given.missing and not given.ambiguous and given.question is None:
         return given
     return given._replace(tier=Tier.ASK, nudge=Nudge.QUESTION)
 

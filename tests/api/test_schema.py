@@ -15,7 +15,8 @@ from graphql import (
 
 from subgraph.api.schema import build_schema
 
-# The Skill module's documentation, "GraphQL subgraph", without what is not built yet (`installSkill`).
+# The "GraphQL subgraph" of the Skill module's documentation and of the router's, without what is not built
+# yet.
 DOCUMENTED = """
 type Skill {
   name: String!
@@ -50,6 +51,43 @@ type CapabilityGrant {
   stillValid: Boolean!
 }
 
+type RoutingDecision {
+  requestId: ID!
+  query: String!
+  actor: String!
+  skillName: String
+  arguments: JSON
+  confidence: Float!
+  rationale: String!
+  alternatives: [Candidate!]!
+  routed: Boolean!
+  routerPhase: RouterPhase!
+  invokedAt: DateTime
+  result: InvocationResult
+}
+
+type Candidate {
+  skillName: String!
+  score: Float!
+  rank: Int!
+}
+
+type InvocationResult {
+  exitCode: Int!
+  stdout: String!
+  stderr: String!
+  startedAt: DateTime!
+  endedAt: DateTime!
+}
+
+type RoutingPreview {
+  decision: RoutingDecision!
+  catalogFingerprint: String!
+}
+
+enum RouterPhase { phase1_rule  phase2_llm  phase3_chain  phase4_persona }
+enum Persona { CEO COO CFO CMO CTO CHRO CSO CLO CDO CPO CAIO CXO CRO CSO_SUSTAINABILITY }
+
 enum InstallSource { LOCAL OCI HTTPS BUILTIN }
 enum Executor { WASM SCRIPT INLINE }
 
@@ -58,6 +96,7 @@ type Query {
   skills(region: String, hasWasm: Boolean): [Skill!]!
   invocation(invocationId: ID!): Invocation
   capabilityGrants(skillName: String): [CapabilityGrant!]!
+  route(query: String!, persona: Persona): RoutingPreview!
 }
 
 type Mutation {
@@ -74,6 +113,7 @@ KEYS = {
     'type Skill @key(fields: "name")',
     'type Invocation @key(fields: "invocationId")',
     'type CapabilityGrant @key(fields: "skillName")',
+    'type RoutingDecision @key(fields: "requestId"',
 }
 
 # Additions to what is documented; whoever adds one decides so here.
@@ -101,6 +141,20 @@ ADDED = {
         "seq",
     },
     "CapabilityGrant": set(),
+    "RoutingDecision": {
+        "ambiguous",
+        "breakdown",
+        "deferral",
+        "input",
+        "missing",
+        "nudge",
+        "persona",
+        "question",
+        "tier",
+    },
+    "Candidate": {"breakdown"},
+    "InvocationResult": set(),
+    "RoutingPreview": set(),
     "Query": {
         "_entities",
         "_service",
@@ -152,7 +206,7 @@ def test_every_documented_field_has_its_type_and_arguments() -> None:
 
 
 def test_enums_are_as_documented() -> None:
-    for name in ("InstallSource", "Executor"):
+    for name in ("InstallSource", "Executor", "RouterPhase", "Persona"):
         wanted, built = WANTED.type_map[name], BUILT.type_map[name]
         assert isinstance(wanted, GraphQLEnumType)
         assert isinstance(built, GraphQLEnumType)
@@ -167,8 +221,9 @@ def test_additions_are_deliberate() -> None:
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
-        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "HostCall",
-        "InvocationError", "Kpi", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
+        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
+        "HostCall", "InvocationError", "Kpi", "RoutingNudge", "RoutingTier", "ScoreBreakdown",
+        "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None

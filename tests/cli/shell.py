@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from typer.testing import CliRunner
 
 from subgraph.cli.app import app
@@ -28,8 +29,9 @@ class Ended:
 class Shell:
     """Runs commands with the settings of one home and database."""
 
-    def __init__(self, home: Path, dsn: str) -> None:
+    def __init__(self, home: Path, dsn: str, app: typer.Typer = app) -> None:
         self.home = home
+        self._app = app
         self.skills = home / "mine"
         self.skills.mkdir()
         self.environment = {
@@ -39,9 +41,9 @@ class Shell:
             "CYBEROS_WORKERS": "1",
         }
 
-    def __call__(self, *words: str, stdin: str = "") -> Ended:
-        """Run a command in this process: the same code, a second sooner."""
-        result = CliRunner().invoke(app, words, input=stdin, env=self.environment)
+    def __call__(self, *words: str, stdin: str = "", app: typer.Typer | None = None) -> Ended:
+        """Run a command in this process: the same code, a second sooner. `app` is another program."""
+        result = CliRunner().invoke(app or self._app, words, input=stdin, env=self.environment)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ended(result.exit_code, result.stdout, result.stderr)

@@ -222,7 +222,12 @@ def case(number: int, skill: str | None, **fields: object) -> Case:
 
 
 def outcome(skill: str | None, confidence: float = 1.0, **fields: object) -> Outcome:
-    nothing: dict[str, object] = {"arguments": {}, "persona": None, "deferred": None}
+    nothing: dict[str, object] = {
+        "arguments": {},
+        "persona": None,
+        "deferred": None,
+        "activated": skill is not None,
+    }
     return Outcome(skill, confidence, **{**nothing, **fields})  # type: ignore[arg-type]
 
 
@@ -248,7 +253,10 @@ def test_figures_of_a_run() -> None:
     report = measure(cases, outcomes)
     figures = report.overall
     assert figures[:10] == (7, 3, 2, 2, 2, 1, 2, 1, 2, 1)
-    assert figures.accuracy == 2 / 3
+    assert figures[11:] == (2, 1, 2)
+    assert figures.accuracy == figures.activation_rate == 2 / 3
+    assert figures.wrong_activation_rate == 1 / 3
+    assert figures.false_pick_rate == 2 / 4
     assert figures.false_activation_rate == 2 / 4
     assert figures.exact_arguments == 1 / 2
     assert figures.persona_accuracy == 1 / 2
@@ -269,8 +277,16 @@ def test_a_deferral_to_another_seat_is_wrong() -> None:
     assert report.wrong == ("a-001",)
 
 
+def test_a_pick_with_a_question_is_no_activation() -> None:
+    cases = [case(1, "a"), case(2, "a"), case(3, None)]
+    figures = measure(cases, [outcome(skill, activated=False) for skill in ("a", "b", "a")]).overall
+    assert (figures.accuracy, figures.activation_rate) == (0.5, 0.0)
+    assert (figures.wrong_activations, figures.false_activations, figures.false_picks) == (0, 0, 1)
+
+
 def test_rates_over_nothing_are_none() -> None:
     figures = measure([], []).overall
+    assert (figures.activation_rate, figures.wrong_activation_rate, figures.false_pick_rate) == (None,) * 3
     assert (figures.accuracy, figures.false_activation_rate, figures.exact_arguments) == (None, None, None)
     assert (figures.persona_accuracy, figures.deferral_rate, figures.calibration_error) == (None, None, None)
 

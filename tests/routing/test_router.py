@@ -147,6 +147,8 @@ def test_the_cascade_asks_in_english_which_skill_is_meant() -> None:
         (Found({"amount_vnd": 5}, ("mst",), "Which MST?"), "Which MST?"),
         (Found({}, ("mst",)), None),
         (Found({"mst": "1"}, (), "Which of the two?"), "Which of the two?"),
+        (Found({}, (), "Which of the two?", ("mst",)), "Which of the two?"),
+        (Found({}, ambiguous=("mst",)), None),
     ],
 )
 def test_what_is_missing_is_asked_for_instead_of_invoking(extraction: Found, question: str | None) -> None:
@@ -154,7 +156,8 @@ def test_what_is_missing_is_asked_for_instead_of_invoking(extraction: Found, que
     assert (found.routed, found.state) == (True, State.PICKED)
     assert (found.tier, found.nudge, found.question) == (Tier.ASK, Nudge.QUESTION, question)
     assert found.arguments == extraction.arguments
-    assert found.missing == extraction.missing
+    assert (found.missing, found.ambiguous) == (extraction.missing, extraction.ambiguous)
+    assert orjson.loads(found.encode())["ambiguous"] == list(extraction.ambiguous)
     assert not found.may_invoke
 
 

@@ -24,6 +24,7 @@ class Found:
     arguments: Mapping[str, object] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     question: str | None = None
+    ambiguous: tuple[str, ...] = ()
 
 
 def nothing(skill_name: str, query: str) -> Found:

@@ -1,0 +1,230 @@
+"""Which skill a query is for, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Self, cast
+
+import strawberry
+from strawberry.federation.schema_directives import Key
+from strawberry.scalars import JSON
+
+from subgraph import routing
+from subgraph.routing.personas import Cause
+from subgraph.routing_desk import skill_input
+
+strawberry.enum(
+    routing.Tier,
+    name="RoutingTier",
+    description="What a confidence leads to: the skill may be invoked, a person or a model is asked, or it "
+    "is left to a person.",
+)
+strawberry.enum(
+    routing.Nudge,
+    name="RoutingNudge",
+    description="How a person hears of a decision: told, asked something, or given it to judge.",
+)
+strawberry.enum(Cause, name="DeferralCause", description="Why a query goes to a person whatever its score.")
+
+
+@strawberry.enum(description="A seat that a query can belong to; the last four are emerging ones.")
+class Persona(Enum):
+    CEO = "CEO"
+    COO = "COO"
+    CFO = "CFO"
+    CMO = "CMO"
+    CTO = "CTO"
+    CHRO = "CHRO"
+    CSO = "CSO"
+    CLO = "CLO"
+    CDO = "CDO"
+    CPO = "CPO"
+    CAIO = "CAIO"
+    CXO = "CXO"
+    CRO = "CRO"
+    CSO_SUSTAINABILITY = "CSO_SUSTAINABILITY"
+
+
+@strawberry.enum(graphql_name_from="value", description="Which part of the router picked.")
+class RouterPhase(Enum):
+    PHASE1_RULE = "phase1_rule"
+    PHASE2_LLM = "phase2_llm"
+    PHASE3_CHAIN = "phase3_chain"
+    PHASE4_PERSONA = "phase4_persona"
+
+
+@strawberry.type(description="What a score is made of.")
+class ScoreBreakdown:
+    points: float = strawberry.field(description="All points; ten and more are a confidence of 1.")
+    named: bool = strawberry.field(description="Whether its whole name stands in the query: 5 points.")
+    keywords: list[str] = strawberry.field(
+        description="Keywords of its bank that stand in the query: 3 points each."
+    )
+    regional: bool = strawberry.field(
+        description="Whether a query with Vietnamese marks meets a skill for VN: 2 points."
+    )
+
+    @classmethod
+    def of(cls, score: routing.Score) -> Self:
+        """Present a score."""
+        return cls(
+            points=score.tenths / 10,
+            named=score.named,
+            keywords=list(score.keywords),
+            regional=score.regional,
+        )
+
+
+@strawberry.type(description="A skill that could be meant.")
+class Candidate:
+    skill_name: str = strawberry.field(description="Path of the skill.")
+    score: float = strawberry.field(description="Confidence in it, from 0 to 1.")
+    rank: int = strawberry.field(description="Its place, from 1.")
+    breakdown: ScoreBreakdown = strawberry.field(description="What the score is made of.")
+
+    @classmethod
+    def of(cls, candidate: routing.Candidate) -> Self:
+        """Present a candidate."""
+        return cls(
+            skill_name=candidate.skill_name,
+            score=candidate.confidence,
+            rank=candidate.rank,
+            breakdown=ScoreBreakdown.of(candidate.score),
+        )
+
+
+@strawberry.type(description="An action that only a person does.")
+class Deferral:
+    action: str = strawberry.field(description="The action, as the seat's list has it.")
+    seat: Persona = strawberry.field(description="Whose decision it is.")
+    held: str = strawberry.field(description="How that seat is filled.")
+    cause: Cause = strawberry.field(description="Why it goes to a person.")
+
+    @classmethod
+    def of(cls, deferral: routing.Deferral) -> Self:
+        """Present a deferral."""
+        return cls(
+            action=deferral.action, seat=Persona(deferral.seat), held=deferral.held, cause=deferral.cause
+        )
+
+
+@strawberry.type(description="What became of a skill that a decision invoked.")
+class InvocationResult:
+    exit_code: int = strawberry.field(description="0, or how it failed.")
+    stdout: str = strawberry.field(description="What the skill wrote to its output.")
+    stderr: str = strawberry.field(description="What the skill wrote to its error output.")
+    started_at: datetime = strawberry.field(description="When it started.")
+    ended_at: datetime = strawberry.field(description="When it ended.")
+
+
+@strawberry.federation.type(
+    directives=[Key(fields="requestId", resolvable=False)],  # type: ignore[arg-type]
+    description="What the router decided about one query.",
+)
+class RoutingDecision:
+    decision: strawberry.Private[routing.Decision]
+
+    @strawberry.field(description="Identifies the decision.")
+    def request_id(self) -> strawberry.ID:
+        return strawberry.ID(self.decision.request_id or "")
+
+    @strawberry.field(description="The query, in NFC.")
+    def query(self) -> str:
+        return self.decision.query
+
+    @strawberry.field(description="Who asked.")
+    def actor(self) -> str:
+        return self.decision.actor or ""
+
+    @strawberry.field(description="Path of the skill that was picked; null when none was.")
+    def skill_name(self) -> str | None:
+        return self.decision.skill_name
+
+    @strawberry.field(description="What the query gives the skill; null when none was picked.")
+    def arguments(self) -> JSON | None:
+        return cast("JSON", dict(self.decision.arguments)) if self.decision.routed else None
+
+    @strawberry.field(
+        description="The arguments as the input that the skill takes, with holes where `missing` and "
+        "`ambiguous` say so; null when none was picked."
+    )
+    def input(self) -> JSON | None:
+        return cast("JSON | None", skill_input(self.decision))
+
+    @strawberry.field(description="Required fields that the query does not give.")
+    def missing(self) -> list[str]:
+        return list(self.decision.missing)
+
+    @strawberry.field(description="Fields that the query gives in more than one way.")
+    def ambiguous(self) -> list[str]:
+        return list(self.decision.ambiguous)
+
+    @strawberry.field(description="What to ask the person, in the language of the query; null for nothing.")
+    def question(self) -> str | None:
+        return self.decision.question
+
+    @strawberry.field(description="From 0 to 1.")
+    def confidence(self) -> float:
+        return self.decision.confidence
+
+    @strawberry.field(description="What the score of the first candidate is made of; null without one.")
+    def breakdown(self) -> ScoreBreakdown | None:
+        best = self.decision.best
+        return None if best is None else ScoreBreakdown.of(best.score)
+
+    @strawberry.field(description="Why it was decided so.")
+    def rationale(self) -> str:
+        return self.decision.rationale
+
+    @strawberry.field(description="The next candidates; the first three of all when none was picked.")
+    def alternatives(self) -> list[Candidate]:
+        return [Candidate.of(each) for each in self.decision.alternatives]
+
+    @strawberry.field(description="Whether a skill was picked.")
+    def routed(self) -> bool:
+        return self.decision.routed
+
+    @strawberry.field(description="Which part of the router picked.")
+    def router_phase(self) -> RouterPhase:
+        return RouterPhase(self.decision.router_phase.value)
+
+    @strawberry.field(description="What follows: INVOKE where nothing is to be asked of a person first.")
+    def tier(self) -> routing.Tier:
+        return self.decision.tier
+
+    @strawberry.field(description="How a person hears of it.")
+    def nudge(self) -> routing.Nudge:
+        return self.decision.nudge
+
+    @strawberry.field(description="The seat that the query belongs to; null where nothing speaks for any.")
+    def persona(self) -> Persona | None:
+        code = self.decision.persona
+        return None if code is None else Persona(code)
+
+    @strawberry.field(description="The action that only a person does, where the query speaks of one.")
+    def deferral(self) -> Deferral | None:
+        return None if self.decision.deferral is None else Deferral.of(self.decision.deferral)
+
+    @strawberry.field(description="When the skill was invoked; null for a preview, which invokes nothing.")
+    def invoked_at(self) -> datetime | None:
+        return None
+
+    @strawberry.field(description="What became of that; null for a preview.")
+    def result(self) -> InvocationResult | None:
+        return None
+
+
+@strawberry.type(description="A decision that nothing was done about, and that is not recorded.")
+class RoutingPreview:
+    decision: RoutingDecision = strawberry.field(description="The decision.")
+    catalog_fingerprint: str = strawberry.field(
+        description="SHA-256 of all that it rests on beside the query: with both it is made again."
+    )
+
+    @classmethod
+    def of(cls, decision: routing.Decision) -> Self:
+        """Present a decision."""
+        return cls(
+            decision=RoutingDecision(decision=decision), catalog_fingerprint=decision.catalog_fingerprint
+        )

@@ -1,0 +1,148 @@
+"""Which skill a query is for, as GraphQL tells it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from subgraph.api.types import Persona
+from subgraph.api.types import routing as types
+from subgraph.routing import RouterPhase, builtin_personas
+from tests.support.postgres import empty_database
+from tests.support.skills import Client, application, skill_settings, write_skill
+
+SECRET = "s" * 32
+
+ROUTE = """
+query ($query: String!, $persona: Persona) {
+  route(query: $query, persona: $persona) {
+    catalogFingerprint
+    decision {
+      requestId query actor skillName arguments input missing ambiguous question confidence rationale routed
+      routerPhase tier nudge persona invokedAt result { exitCode }
+      breakdown { points named keywords regional }
+      alternatives { skillName score rank breakdown { points } }
+      deferral { action seat held cause }
+    }
+  }
+}
+"""
+
+MST, INVOICE = "cyberskill-vn/vn-mst-validate", "cyberskill-vn/vn-vat-invoice"
+
+
+def write_skills(root: Path) -> None:
+    for path in (MST, INVOICE):
+        write_skill(root, path, fields="metadata: {region: VN}")
+
+
+@pytest.fixture(scope="module")
+def client(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with empty_database(server) as dsn:
+        settings = skill_settings(tmp_path_factory.mktemp("home"), dsn)
+        write_skills(settings.skill_roots[0])
+        with application(settings) as client:
+            yield client
+
+
+def test_a_query_is_routed_with_all_that_it_rests_on(client: Client) -> None:
+    query = "tạo hoá đơn cho ACME, MST 0123456789, số tiền 10 triệu"
+    found = client.data(ROUTE, query=query)["route"]
+    decision = found["decision"]
+    assert UUID(decision.pop("requestId")).version == 4
+    assert len(found["catalogFingerprint"]) == 64
+    assert decision.pop("question").startswith("Xin cho biết: mã số thuế bên bán; ")
+    assert decision == {
+        "query": query,
+        "actor": "local-operator",
+        "skillName": INVOICE,
+        "arguments": {"mst": "0123456789", "amount_vnd": 10_000_000},
+        "input": {"buyer_mst": "0123456789", "lines": [{"qty": 1, "unit_price": 10_000_000}]},
+        "missing": ["seller_mst", "item", "tax_rate"],
+        "ambiguous": [],
+        "confidence": 1.0,
+        "rationale": "VN-diacritic query + region=VN bonus + 4 keyword hits",
+        "routed": True,
+        "routerPhase": "phase4_persona",
+        "tier": "ASK",
+        "nudge": "QUESTION",
+        "persona": "CFO",
+        "invokedAt": None,
+        "result": None,
+        "breakdown": {
+            "points": 14.0,
+            "named": False,
+            "keywords": ["hoa don", "tao hoa don", "hoa don cho", "tao hoa don cho"],
+            "regional": True,
+        },
+        "alternatives": [{"skillName": MST, "score": 0.5, "rank": 2, "breakdown": {"points": 5.0}}],
+        "deferral": None,
+    }
+
+
+def test_what_only_a_person_does_is_deferred(client: Client) -> None:
+    decision = client.data(ROUTE, query="gửi hoá đơn cho khách hàng")["route"]["decision"]
+    assert (decision["routed"], decision["skillName"], decision["arguments"]) == (False, None, None)
+    assert (decision["input"], decision["tier"], decision["nudge"]) == (None, "DEFER", "REVIEW")
+    assert decision["deferral"] == {
+        "action": "send invoice to client",
+        "seat": "CFO",
+        "held": "to be filled · P2+",
+        "cause": "DEFERS",
+    }
+
+
+def test_what_is_about_nothing_has_neither_breakdown_nor_persona(client: Client) -> None:
+    decision = client.data(ROUTE, query="what is the weather")["route"]["decision"]
+    assert (decision["breakdown"], decision["persona"], decision["alternatives"]) == (None, None, [])
+    assert (decision["confidence"], decision["routerPhase"]) == (0.0, "phase1_rule")
+
+
+def test_a_query_is_routed_within_a_persona(client: Client) -> None:
+    named = client.data(ROUTE, query="validate MST 0123456789", persona="CFO")["route"]["decision"]
+    assert (named["skillName"], named["persona"]) == (MST, "CFO")
+    other = client.data(ROUTE, query="validate MST 0123456789", persona="CAIO")["route"]["decision"]
+    assert (other["skillName"], other["persona"]) == (None, "CAIO")
+    null = client.data(ROUTE, query="validate MST 0123456789", persona=None)["route"]["decision"]
+    assert null["skillName"] == MST
+
+
+def test_the_seats_and_phases_are_those_of_the_router() -> None:
+    assert [each.value for each in Persona] == list(builtin_personas().personas)
+    assert [each.value for each in types.RouterPhase] == [each.value for each in RouterPhase]
+
+
+def test_a_preview_is_not_kept_for_references_of_a_gateway(client: Client) -> None:
+    reference = {"__typename": "RoutingDecision", "requestId": "a"}
+    document = "query ($of: [_Any!]!) { _entities(representations: $of) { __typename } }"
+    assert client.code(document, of=[reference]) == "INPUT_INVALID"
+
+
+def test_a_query_that_is_too_long_is_refused(client: Client) -> None:
+    assert client.code(ROUTE, query="a" * 5000) == "INPUT_INVALID"
+
+
+def test_it_needs_its_scope(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn:
+        settings = skill_settings(tmp_path, dsn, jwt_key=SecretStr(SECRET), jwt_audience="cyberos")
+        write_skills(settings.skill_roots[0])
+        with application(settings) as client:
+
+            def ask(scope: str) -> dict[str, object]:
+                claims = {"sub": "an", "aud": "cyberos", "exp": int(time.time()) + 60, "scope": scope}
+                headers = {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+                body = {"query": ROUTE, "variables": {"query": "kiểm tra MST 0123456789"}}
+                answer: dict[str, object] = client.post(body, headers=headers).json()
+                return answer
+
+            allowed = ask("cuo:route")
+            assert "errors" not in allowed
+            assert allowed["data"]["route"]["decision"]["actor"] == "an"  # type: ignore[index]
+            refused = ask("skill:read skill:invoke skill:audit")
+            assert refused["errors"][0]["extensions"]["code"] == "FORBIDDEN"  # type: ignore[index]

@@ -1,0 +1,203 @@
+"""`cyberos-cuo`, as the document of the router prints it, over this project's own skills."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from subgraph.cli import cuo
+from subgraph.cli.app import app as skill_app
+from tests.cli.shell import Shell
+from tests.support.postgres import empty_database
+from tests.support.toolchain import ROOT
+
+VN = "cyberskill-vn"
+
+CASES = """\
+version: 1
+cases:
+  - {id: a-001, query: "kiểm tra MST 0123456789-001", skill: cyberskill-vn/vn-mst-validate, tags: [vi]}
+  - {id: a-002, query: "kiểm tra mã số thuế", skill: cyberskill-vn/vn-mst-validate, tags: [vi]}
+  - {id: a-003, query: "hello", skill: null, split: held_out, tags: [en]}
+"""
+
+
+@pytest.fixture(scope="module")
+def shell(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with empty_database(server) as dsn:
+        yield Shell(tmp_path_factory.mktemp("home"), dsn, cuo.app)
+
+
+def answer(shell: Shell, *words: str) -> dict[str, object]:
+    ended = shell(*words, "--format", "json")
+    assert ended.exit_code == 0, ended
+    found: dict[str, object] = json.loads(ended.stdout)
+    return found
+
+
+def test_the_script_of_the_package_is_this_program() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert scripts["cyberos-cuo"] == f"{cuo.main.__module__}:{cuo.main.__name__}"
+    assert "from subgraph.cli.cuo import main" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_a_query_is_routed_as_the_document_prints_it(shell: Shell) -> None:
+    ended = shell("route", "kiểm tra MST 0123456789-001")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout == (
+        "decision:\n"
+        "  skill_name: cyberskill-vn/vn-mst-validate\n"
+        '  arguments:  {mst: "0123456789-001"}\n'
+        "  confidence: 1.0\n"
+        '  rationale:  "VN-diacritic query + region=VN bonus + 3 keyword hits"\n'
+        "  routed:     true\n"
+        "\n"
+        "alternatives:\n"
+        "  - cyberskill-vn/vn-bank-transfer score=0.2\n"
+        "  - cyberskill-vn/vn-tax-filing    score=0.2\n"
+        "  - cyberskill-vn/vn-vat-invoice   score=0.2\n"
+        "\n"
+        "(not invoked — cyberos-skill-cli run cyberskill-vn/vn-mst-validate "
+        """--input '{"mst": "0123456789-001"}' does that)\n"""
+    )
+
+
+def test_what_is_missing_is_asked_for(shell: Shell) -> None:
+    ended = shell("route", "create an invoice for ACME, 12 million VND")
+    assert ended.exit_code == 0
+    assert "  missing:    [seller_mst, item, tax_rate]\n" in ended.stdout
+    assert "  question:   \"Please give: the seller's tax code; " in ended.stdout
+    assert ended.stdout.endswith("(not invoked — there is something to ask first)\n")
+
+
+def test_two_readings_are_asked_about(shell: Shell) -> None:
+    ended = shell("route", "so sánh MST 0100109106 và 0100233488")
+    assert "  ambiguous:  [mst]\n" in ended.stdout
+    assert "  question:   " in ended.stdout
+
+
+def test_what_only_a_person_does_names_the_seat(shell: Shell) -> None:
+    ended = shell("route", "send the invoice to our client")
+    assert ended.exit_code == 0
+    assert "  skill_name: null\n  arguments:  {}\n" in ended.stdout
+    assert "  routed:     false\n  deferred:   CFO (to be filled · P2+)\n" in ended.stdout
+    assert ended.stdout.endswith("(not invoked)\n")
+
+
+def test_a_query_with_nothing_else_to_be_for_says_so(shell: Shell) -> None:
+    assert "\nalternatives:\n  none\n" in shell("route", "hello", "--persona", "CFO").stdout
+
+
+def test_a_query_within_a_persona(shell: Shell) -> None:
+    assert answer(shell, "route", "validate MST 0123456789", "--persona", "CPO")["skillName"] is None
+    assert answer(shell, "route", "validate MST 0123456789", "--persona", "CFO")["routed"] is True
+    ended = shell("route", "hello", "--persona", "KING")
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("INPUT_INVALID: no persona is named 'KING'; there are CEO, ")
+
+
+def test_the_examples_of_the_documentation_are_real(shell: Shell) -> None:
+    text = (ROOT / "docs" / "routing.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```console\n\$ \.venv/bin/cyberos-cuo (.*?)\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 3
+    for command, output in examples:
+        assert shell(*shlex.split(command)).stdout == output
+
+
+def test_a_query_cannot_command_the_terminal_or_the_shell(shell: Shell) -> None:
+    ended = shell("route", "hello '; rm x \x1b[2J")
+    assert "\x1b" not in ended.stdout
+    assert "\"hello '\"'\"'; rm x" in ended.stdout
+
+
+def test_a_decision_as_json_has_all_of_it(shell: Shell) -> None:
+    found = answer(shell, "route", "tạo hoá đơn cho ACME, MST 0123456789, số tiền 10 triệu")
+    assert found["arguments"] == {"mst": "0123456789", "amount_vnd": 10_000_000}
+    assert found["input"] == {"buyer_mst": "0123456789", "lines": [{"qty": 1, "unit_price": 10_000_000}]}
+    assert (found["tier"], found["nudge"], found["persona"]) == ("ask", "question", "CFO")
+    assert found["catalogFingerprint"] == answer(shell, "catalog")["fingerprint"]
+
+
+def test_the_catalogue_as_the_document_prints_it(shell: Shell) -> None:
+    found = answer(shell, "catalog")
+    assert set(found) == {"fingerprint", "scanned_at", "skill_count", "skills"}
+    assert found["skill_count"] == 20
+    skills = found["skills"]
+    assert isinstance(skills, list)
+    assert [each["name"] for each in skills] == sorted(each["name"] for each in skills)
+    (mst,) = [each for each in skills if each["name"] == f"{VN}/vn-mst-validate"]
+    assert (mst["version"], mst["region"], mst["persona"]) == ("0.2.0", "VN", "CFO")
+    assert mst["keywords"][:3] == ["mst", "tax code", "ma so thue"]
+    ended = shell("catalog")
+    assert ended.exit_code == 0
+    assert ended.stdout.endswith(f"\n20 skills, catalogue {found['fingerprint']}\n")
+
+
+def test_a_skill_as_the_document_prints_it(shell: Shell) -> None:
+    ended = shell("skills", "vn-vat-invoice")
+    assert ended.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
+    assert lines["skill:"] == f"{VN}/vn-vat-invoice"
+    assert lines["region:"] == "VN"
+    assert lines["keywords:"].startswith("[invoice, hoa don, vat, gtgt, e-invoice, xuat hoa don, ")
+    assert lines["extractor:"] == "vn-vat-invoice"
+    assert lines["required:"] == "[seller_mst, item, amount_vnd, tax_rate]"
+    assert lines["depends_on:"] == "[vn-mst-validate]"
+    assert lines["allowed_tools:"] == "[read_file, write_file]"
+    assert answer(shell, "skills", "hello-world")["extractor"] is None
+    assert shell("skills", "nowhere").exit_code == 1
+
+
+def test_a_revoked_skill_is_shown_as_such(shell: Shell) -> None:
+    assert shell("revoke", "hello-world", app=skill_app).exit_code == 0
+    assert "REVOKED       it is not routed to\n" in shell("skills", "hello-world").stdout
+    assert answer(shell, "route", "hello")["skillName"] is None
+    assert shell("reinstate", "hello-world", app=skill_app).exit_code == 0
+    assert answer(shell, "skills", "hello-world")["routable"] is True
+
+
+def test_an_evaluation_counts_what_its_help_says(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "cases.yaml"
+    file.write_text(CASES, encoding="utf-8")
+    ended = shell("eval", str(file))
+    assert ended.exit_code == 0, ended
+    rows = {
+        cells[0]: cells[1:]
+        for line in ended.stdout.splitlines()
+        if line.startswith("│") and (cells := [cell.strip() for cell in line.strip("│").split("│")])
+    }
+    assert rows["figure"] == ["all", "held_out", "tuning"]
+    assert rows["top-1 accuracy"] == ["100.00% (2 of 2)", "—", "100.00% (2 of 2)"]
+    assert rows["activated right"][0] == "50.00% (1 of 2)"
+    assert rows["false activations"] == ["100.00% (1 of 1)", "100.00% (1 of 1)", "—"]
+    assert rows["(nowhere)"] == ["cuo/hello-world", "1"]
+    found = answer(shell, "eval", str(file), "--split", "tuning")
+    assert found["splits"] == {"tuning": found["overall"]}
+    assert found["confusion"] == {f"{VN}/vn-mst-validate": {f"{VN}/vn-mst-validate": 2}}
+    assert found["wrong"] == []
+
+
+def test_an_evaluation_that_makes_no_sense_is_a_mistake(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "cases.yaml"
+    file.write_text(CASES, encoding="utf-8")
+    ended = shell("eval", str(file), "--split", "none")
+    assert (ended.exit_code, ended.stderr) == (2, f"{file} has no case of the split 'none'\n")
+    file.write_text("version: 2", encoding="utf-8")
+    ended = shell("eval", str(file))
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith(f"INPUT_INVALID: {file}:1: ")
+
+
+def test_every_command_writes_json() -> None:
+    group = typer.main.get_command(cuo.app)
+    assert isinstance(group, TyperGroup)
+    for name, command in group.commands.items():
+        assert any("--format" in parameter.opts for parameter in command.params), name
