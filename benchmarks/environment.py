@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,10 +50,10 @@ class Environment:
 
     @contextmanager
     def settings(self) -> Iterator[Settings]:
-        """Default settings but for the directories, with an empty database."""
+        """Default settings but for the directories, with an empty database and a home of its own."""
         with empty_database(self.postgres) as dsn:
             yield Settings(
-                home=self.directory / "home",
+                home=self.directory / f"home-{uuid.uuid4().hex[:8]}",  # a log and its keys belong together
                 database_url=SecretStr(dsn),
                 skill_roots=(self.directory / "skills",),
             )

@@ -44,7 +44,7 @@ def load_signing_key(path: Path, name: str) -> Signer:
         while True:
             signer = _read_or_make(path, name)
             if signer.name != name:  # 5
-                raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
+                raise _of_another_log(path, signer.name, name)
             published = _public_beside(path)
             if published == signer.verifier.vkey:
                 return signer
@@ -74,7 +74,7 @@ def reload_signing_key(path: Path, name: str) -> Signer:
     except OSError as error:
         raise KeyFileRefused(f"The signing key {path} cannot be used: {error.strerror}.") from error
     if signer.name != name:
-        raise KeyFileRefused(f"The signing key {path} is of {signer.name!r}, not of {name!r}.")
+        raise _of_another_log(path, signer.name, name)
     return signer
 
 
@@ -162,3 +162,11 @@ def _is_retired(path: Path, vkey: str) -> bool:
         return kept.read_text(encoding="utf-8") == f"{vkey}\n"
     except (FileNotFoundError, ValueError):
         return False
+
+
+def _of_another_log(path: Path, signs: str, name: str) -> KeyFileRefused:
+    return KeyFileRefused(
+        f"The signing key {path} is of {signs!r}, not of {name!r}: this is another database, or its log was "
+        "replaced. Use the database that the key belongs to; or, to begin another log, move the keys "
+        "and the checkpoints away and keep them (docs/audit.md)."
+    )
