@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import guests
-from tests.support.postgres import TEST_SECONDS, empty_database
+from tests.support.postgres import empty_database
 from tests.support.skills import Client, application, component, skill_settings, write_skill
 
 
-@pytest.fixture
-def api(shared_api: Client) -> Client:
-    """The application that this room shares, once it would serve a call.
-
-    Between two requests it stands still: after a long one of another test it has to look at what was decided.
-    """
-    deadline = time.monotonic() + TEST_SECONDS
-    while shared_api.request("GET", "/readyz").status_code != 200:
-        assert time.monotonic() < deadline, "the application does not become ready"
-        time.sleep(0.02)
-    return shared_api
-
-
 @pytest.fixture(scope="package")
-def shared_api(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def api(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """An application whose caller is the local operator."""
     home = tmp_path_factory.mktemp("home")
     with empty_database(server) as dsn:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,11 +162,21 @@ def service_in_process(settings: Settings) -> Iterator[RunningService]:
                 running.run(running.leave())
 
 
+STANDSTILL_SECONDS = 1.0
+"""After which an application that stood still has to catch up: it no longer trusts what it knew."""
+
+CATCH_UP_SECONDS = 5.0
+
+
 class Client:
-    """Requests to an application in this process, without a socket."""
+    """Requests to an application in this process, without a socket.
+
+    Between two requests the application stands still, which no service does.
+    """
 
     def __init__(self, loop: Loop, application: Starlette, settings: Settings) -> None:
         self._loop = loop
+        self._answered_at = time.monotonic()
         self._application = application
         self.skills = (
             next(iter(settings.skill_roots), settings.installed_skills_dir)
@@ -180,9 +192,20 @@ class Client:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self._application)
             async with httpx.AsyncClient(transport=transport, base_url=url) as client:
+                await self._catch_up(client)
                 return await client.request(method, path, **what)
 
-        return self._loop.run(send())
+        try:
+            return self._loop.run(send())
+        finally:
+            self._answered_at = time.monotonic()
+
+    async def _catch_up(self, client: httpx.AsyncClient) -> None:
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while self._answered_at + STANDSTILL_SECONDS < time.monotonic() < deadline:
+            if (await client.get("/readyz")).status_code == HTTPStatus.OK:
+                return
+            await asyncio.sleep(0.02)
 
     def post(self, body: object, *, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """Post JSON (an object to encode, or bytes as they are) and ask for GraphQL's own media type."""
