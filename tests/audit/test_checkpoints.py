@@ -586,9 +586,7 @@ def test_a_rotated_key_signs_at_the_next_checkpoint_of_a_process_that_runs(
     with_signed_log(dsn, tmp_path, scenario)
 
 
-def test_a_retired_key_signs_nothing_that_holds_its_rotation(
-    dsn: str, tmp_path: Path, slow: None
-) -> None:
+def test_a_retired_key_signs_nothing_that_holds_its_rotation(dsn: str, tmp_path: Path, slow: None) -> None:
     class Rotated(LogTree):
         """The log of a process beside which the key is rotated before it reads how large the log is."""
 

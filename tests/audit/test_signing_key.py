@@ -116,7 +116,7 @@ def test_threads_that_start_at_once_end_up_with_one_key(tmp_path: Path) -> None:
 
 def test_processes_that_start_at_once_end_up_with_one_key(key: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from subgraph.audit.signing_key import known_keys, load_signing_key, rotate_signing_key\n"
+        "import sys; from pathlib import Path; from subgraph.audit.signing_key import load_signing_key\n"
         "print(flush=True); sys.stdin.readline()\n"
         "print(load_signing_key(Path(sys.argv[1]), sys.argv[2]).verifier.vkey)"
     )
