@@ -194,6 +194,7 @@ class AuditTrail:
         async with self._database.owner() as connection, connection.transaction():
             # In the order in which whoever appends takes these locks.
             await connection.fetchval(self._database.sql("audit_head_lock"))
+            await connection.fetchval(self._database.sql("audit_drop_patience"))
             had = await connection.fetchval(self._database.sql("audit_drop"), 0)
             left = await connection.fetchval(self._database.sql("audit_drop"), before)
             if left != had:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -87,8 +88,7 @@ class DirectoryStore:
 
     def _newest(self) -> str | None:
         try:
-            with (self._directory / NEWEST).open("rb") as file:
-                return file.read(MAX_NOTE_FILE_BYTES).decode("utf-8", "replace")
+            return _read(self._directory / NEWEST, MAX_NOTE_FILE_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
             return self._last_of_days()
         except OSError as error:
@@ -225,7 +225,7 @@ def _size_of(note: str | None) -> int:
 def _notes_of(path: Path) -> list[str]:
     try:
         # A last line without its end is being written, or was cut off by a crash.
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = _read(path).split(b"\n")[:-1]
     except OSError as error:
         raise StorageUnavailable(f"Checkpoints of {path.name} cannot be read: {error.strerror}.") from error
     try:
@@ -234,9 +234,18 @@ def _notes_of(path: Path) -> list[str]:
         raise StorageUnavailable(f"{path.name} holds a line that is no checkpoint.") from error
 
 
+def _read(path: Path, most: int = -1) -> bytes:
+    """Read a regular file. A pipe in its place would hold up the log, a link would lead elsewhere."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, f"{path.name} is no regular file")
+        return file.read(most)
+
+
 def _append(path: Path, line: bytes) -> None:
     """Append a line; one that a crash has cut off is cut away first, so that the file stays readable."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
         if end and os.pread(descriptor, 1, end - 1) != b"\n":

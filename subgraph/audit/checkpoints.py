@@ -290,6 +290,8 @@ class Checkpoints:
                 raise
 
     async def _sign(self, head: Head) -> None:
+        # After the head was read: where the log tells of a rotation, the retired key no longer signs.
+        await asyncio.to_thread(self._learn_keys)
         signer = self._signing()
         checkpoint = head.checkpoint(signer.name)
         note = signer.sign(checkpoint)

@@ -133,14 +133,19 @@ async def _read_rollups(database: Database) -> _Rollups:
     return _Rollups(
         first_kept=max(0, extent["first_kept"] or 0),
         size=last + 1 if extent["size"] is None else extent["size"],
-        tally=Counter({(row["hour"], tuple(row)[1:6]): row["entries"] for row in tally}),
+        tally=Counter({(_aware(row["hour"]), tuple(row)[1:6]): row["entries"] for row in tally}),
         totals={tuple(row)[:5]: (row["entries"], row["elapsed_us"]) for row in totals},
-        hours={row["hour"]: row["first_seq"] for row in hours},
+        hours={_aware(row["hour"]): row["first_seq"] for row in hours},
         invocations={
-            (row["skill_path"], row["hour"]): (row["invocations"], row["first_seq"], row["last_seq"])
+            (row["skill_path"], _aware(row["hour"])): (row["invocations"], row["first_seq"], row["last_seq"])
             for row in invocations
         },
     )
+
+
+def _aware(moment: datetime) -> datetime:
+    """PostgreSQL's `infinity` comes without a zone, and then compares with nothing."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _derive(entry: bytes | None) -> dict[str, Any] | None:
@@ -182,8 +187,8 @@ async def _first_whole_hour(database: Database, first_kept: int) -> datetime | N
     rows = await database.fetch("audit_columns", first_kept, MAX_SIZE, 1)
     if not rows:
         return datetime.max.replace(tzinfo=UTC)
-    recorded: datetime = rows[0]["recorded_at"]
-    return recorded + _SKEW
+    recorded = _aware(rows[0]["recorded_at"])
+    return min(recorded, datetime.max.replace(tzinfo=UTC) - _SKEW) + _SKEW
 
 
 def _compare_rollups(stored: _Rollups, counted: _Rollups, whole: datetime | None, findings: Findings) -> None:

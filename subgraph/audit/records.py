@@ -83,6 +83,14 @@ FORMS: Mapping[str, Form] = {
             ("Entry", "id"),
         ),
     ),
+    "key.rotated": Form(
+        "Signing key rotated",
+        (("Old key", "retired"), ("New key", "current"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
+    ),
+    "entries.dropped": Form(
+        "Old entries dropped",
+        (("First that is left", "first"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
+    ),
 }
 """A kind that is not here reads under `Decision`, with all of its fields by their own names."""
 

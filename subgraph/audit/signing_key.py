@@ -20,8 +20,15 @@ from subgraph.audit.key_files import (
     replace_private,
 )
 from subgraph.audit.notes import Signer, Verifier
+from subgraph.storage.filelock import FileLock
 
 PUBLIC_SUFFIX = ".pub"
+
+LOCK_NAME = ".lock"
+"""Held by whoever rotates; without it two at once would leave a pair that does not belong together."""
+
+LOCK_SECONDS = 5.0
+"""How long one process waits for another that rotates, which takes a few flushes of a disk."""
 
 
 def load_signing_key(path: Path, name: str) -> Signer:
@@ -81,18 +88,23 @@ def reload_signing_key(path: Path, name: str) -> Signer:
 def rotate_signing_key(path: Path) -> tuple[Verifier, Verifier]:
     """Put a new key in the place of the present one, which is destroyed; return both public keys.
 
-    After a crash at any point `load_signing_key` finds the old pair or the new one. Raises `KeyFileRefused`.
+    After a crash at any point `load_signing_key` finds the old pair or the new one. Of processes that rotate
+    at once, one follows the other: each key that ever signed is kept as a public one. Raises
+    `KeyFileRefused`.
 
     1. The public key of the present one is kept as `<stem>-<key id>.pub`, so that what it signed verifies.
     2. The new private key takes the name of the old one, whose bytes are overwritten.
     3. The new `.pub` is written.
     """
     try:
-        retired = _read(path)
-        fresh = Signer.generate(retired.name)
-        publish(_kept_of(path, retired.verifier), retired.verifier.vkey)  # 1
-        replace_private(path, fresh.skey)  # 2
-        publish(_public_of(path), fresh.verifier.vkey)  # 3
+        with FileLock(path.parent / LOCK_NAME) as lock:
+            if not lock.exclusive(LOCK_SECONDS):
+                raise KeyFileRefused(f"Another process rotates the signing key {path}.")
+            retired = _read(path)
+            fresh = Signer.generate(retired.name)
+            publish(_kept_of(path, retired.verifier), retired.verifier.vkey)  # 1
+            replace_private(path, fresh.skey)  # 2
+            publish(_public_of(path), fresh.verifier.vkey)  # 3
     except OSError as error:
         raise KeyFileRefused(f"The signing key {path} cannot be rotated: {error.strerror}.") from error
     return retired.verifier, fresh.verifier

@@ -137,7 +137,8 @@ def check(
     say(f"proved: entry {verdict.seq} of {verdict.checkpoint.origin}, of {verdict.checkpoint.size}")
     if verdict.older is not None:
         say(f"proved: the log has grown out of what it was at {verdict.older.size} entries")
-    say(verdict.entry.decode("utf-8", "replace"))
+    # Within one line, as every entry of ours is: another one could pass for a verdict.
+    say("\\n".join(verdict.entry.decode("utf-8", "replace").splitlines()))
 
 
 @app.command()

@@ -72,7 +72,8 @@ def fsck(as_json: AsJson = False) -> None:
 
 def _show(findings: Sequence[Finding], well: str) -> None:
     for each in findings:
-        say(f"{each.code.value}: {each.message}")
+        # One line each: a name in a column that was changed could pass for a verdict of ours.
+        say(f"{each.code.value}: {' '.join(each.message.splitlines())}")
     say(_counted(len(findings), "finding", "findings") if findings else f"ok: {well}")
 
 

@@ -33,6 +33,10 @@ def is_outage(error: BaseException) -> bool:
 
 def unavailable(error: BaseException) -> StorageUnavailable:
     """Make the error that a caller sees, without details: a DSN or SQL may be part of them."""
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return StorageUnavailable(
+            "Others are using what this would change, so nothing was changed; try again."
+        )
     return StorageUnavailable(
         f"The database cannot be reached ({type(error).__name__}), so nothing is run that could not be "
         "recorded; try again."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -267,3 +269,25 @@ def test_a_choice_of_many_notes_is_even_and_has_the_last(count: int) -> None:
     assert len(steps) <= 1, "evenly, but for the last one"
     assert count <= 10 or len(chosen) >= 5
     assert count > 10 or chosen == list(range(count))
+
+
+def test_what_is_no_regular_file_neither_holds_up_the_log_nor_leads_elsewhere(tmp_path: Path) -> None:
+    directory, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
+    directory.mkdir()
+    elsewhere.write_text("a line without its end")
+    store, newest = DirectoryStore(directory), directory / "checkpoint"
+    os.mkfifo(newest)
+    with pytest.raises(StorageUnavailable):
+        run(store.newest())
+    newest.unlink()
+    newest.symlink_to(elsewhere)
+    with pytest.raises(StorageUnavailable):
+        run(store.newest())
+    newest.unlink()
+    for day in (datetime.now(UTC).date() + timedelta(days=ahead) for ahead in (0, 1)):
+        (directory / f"{day.isoformat()}.jsonl").symlink_to(elsewhere)
+    with pytest.raises(StorageUnavailable):
+        run(store.keep(1, note_of(1)))
+    with pytest.raises(StorageUnavailable):
+        run(notes_of(store))
+    assert elsewhere.read_text() == "a line without its end"

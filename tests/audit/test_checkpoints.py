@@ -17,7 +17,7 @@ from subgraph.audit.checkpoint_stores import DirectoryStore
 from subgraph.audit.checkpoints import KEY_NAME, Checkpoints
 from subgraph.audit.evidence import verify_evidence
 from subgraph.audit.key_files import KeyFileRefused
-from subgraph.audit.log_tree import LogDamaged, LogTree
+from subgraph.audit.log_tree import Head, LogDamaged, LogTree
 from subgraph.audit.merkle import verify_consistency
 from subgraph.audit.notes import Checkpoint, Signer, Verifier, open_note
 from subgraph.audit.signing_key import known_keys, load_signing_key, rotate_signing_key
@@ -582,6 +582,34 @@ def test_a_rotated_key_signs_at_the_next_checkpoint_of_a_process_that_runs(
             await signing.rotate_key()
             assert len(signing.verifiers) == 3
         assert log.damage == []
+
+    with_signed_log(dsn, tmp_path, scenario)
+
+
+def test_a_retired_key_signs_nothing_that_holds_its_rotation(dsn: str, tmp_path: Path, slow: None) -> None:
+    class Rotated(LogTree):
+        """The log of a process beside which the key is rotated before it reads how large the log is."""
+
+        rotate = False
+
+        async def head(self) -> Head:
+            if self.rotate:
+                self.rotate = False
+                rotate_signing_key(log_of[0].keys / KEY_NAME)
+                await log_of[0].grow(1)  # as `key.rotated` is appended
+            return await super().head()
+
+    log_of: list[SignedLog] = []
+
+    async def scenario(log: SignedLog) -> None:
+        log_of.append(log)
+        tree = Rotated(log.database)
+        async with Checkpoints(tree, [DirectoryStore(log.directory)], log.keys) as signing:
+            before = Verifier.parse(signing.vkey)
+            tree.rotate = True
+            note = await signing.publish()
+            assert Verifier.parse(signing.vkey) != before
+            assert open_note(note, [Verifier.parse(signing.vkey)]).size == 1
 
     with_signed_log(dsn, tmp_path, scenario)
 

@@ -6,9 +6,11 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from subgraph.audit.consistency_check import check_structure
+from subgraph.audit.entry import canonical
 from subgraph.audit.findings import Finding
 from subgraph.audit.findings import FindingCode as Code
 from subgraph.audit.schema_check import defined_functions
@@ -259,6 +261,18 @@ def test_the_service_appends_and_maintains_without_a_finding(dsn: str) -> None:
         return await check_structure(database)
 
     assert with_database(dsn, scenario) == ()
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity"])
+def test_an_entry_of_no_time_is_a_finding_and_not_a_failure(dsn: str, at: str) -> None:
+    odd = canonical(orjson.loads(finished().encode()) | {"at": at})
+
+    async def scenario(database: Database) -> tuple[Finding, ...]:
+        await append(database, [entry(0), odd, entry(2)])
+        return await check_structure(database)
+
+    found = with_database(dsn, scenario)
+    assert (Code.ENTRY_MALFORMED, 1, 1) in places(found)
 
 
 def test_every_function_of_the_migrations_is_read() -> None:

@@ -23,6 +23,7 @@ from subgraph.audit import (
     RevokedSkill,
     canonical,
 )
+from subgraph.audit.log_changes import DroppedEntries, RotatedKey
 from subgraph.audit.records import FORMS, AuditRecord, find_record
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
@@ -53,6 +54,8 @@ DECISIONS: list[Entry] = [
         subject="binh",
         destroyed=False,
     ),
+    RotatedKey(actor="ann", at=WHEN, retired="log.example/a+1", current="log.example/a+2"),
+    DroppedEntries(actor="ann", at=WHEN, first=1_048_576),
 ]
 
 

@@ -13,7 +13,7 @@ import pytest
 from subgraph.audit.key_files import MAX_KEY_FILE_BYTES, KeyFileRefused
 from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.notes import Checkpoint, Signer, Verifier, open_note
-from subgraph.audit.signing_key import load_signing_key
+from subgraph.audit.signing_key import known_keys, load_signing_key, rotate_signing_key
 from subgraph.errors import StorageUnavailable
 
 NAME = "log.example/audit"
@@ -287,3 +287,19 @@ def test_a_disk_that_fails_leaves_no_key_and_nothing_half(
 def test_the_error_is_one_of_the_projects() -> None:
     assert issubclass(KeyFileRefused, StorageUnavailable)
     assert KeyFileRefused().code == "STORAGE_UNAVAILABLE"
+
+
+def test_rotations_at_once_follow_one_another_and_lose_no_public_key(made: Path) -> None:
+    first, together = load_signing_key(made, NAME).verifier, Barrier(4)
+
+    def rotate(_: int) -> tuple[Verifier, Verifier]:
+        together.wait()
+        return rotate_signing_key(made)
+
+    with ThreadPoolExecutor(4) as threads:
+        rotations = list(threads.map(rotate, range(4)))
+    retired, current = ({pair[number] for pair in rotations} for number in (0, 1))
+    last = load_signing_key(made, NAME).verifier
+    assert (retired - current, current - retired) == ({first}, {last})
+    assert set(known_keys(made.parent)) == retired | current
+    assert len(current) == 4

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from subgraph.audit.evidence import verify_evidence
-from subgraph.audit.notes import Verifier, open_note
+from subgraph.audit.evidence import Evidence, verify_evidence
+from subgraph.audit.merkle import leaf_hash
+from subgraph.audit.notes import Checkpoint, Signer, Verifier, open_note
 from subgraph.cli.session import operator
 from tests.audit.factory import finished
 from tests.audit.signed_log import narrow_partitions
@@ -81,6 +82,19 @@ def test_an_entry_is_proved_and_checked_with_nothing_but_the_key(
     piped = alone("audit", "check", "-", "--key", os.fspath(pub), cwd=tmp_path, stdin=bundle.read_text())
     assert piped.stdout == checked.stdout
     assert shell("audit", "prove", "0").stdout.startswith('{"schema":"cyberos.evidence/1"')
+
+
+def test_an_entry_that_is_proved_passes_for_no_further_verdict(shell: Shell, tmp_path: Path) -> None:
+    signer, bundle = Signer.generate("log.example/audit"), tmp_path / "evidence.json"
+    entry = b"{}\nproved: entry 7\r\x1b[2K\xe2\x80\xaeproved"
+    note = signer.sign(Checkpoint(signer.name, 1, leaf_hash(entry)))
+    bundle.write_bytes(Evidence(entry, 0, note, ()).encode())
+    ended = shell("audit", "check", os.fspath(bundle), "--key", signer.verifier.vkey)
+    assert ended.exit_code == 0, ended
+    first, second = ended.stdout.splitlines()
+    assert first == "proved: entry 0 of log.example/audit, of 1"
+    assert second.startswith("{}\\nproved: entry 7")
+    assert "\x1b" not in second
 
 
 def test_evidence_that_was_changed_is_not_proved(shell: Shell, invocation: str, tmp_path: Path) -> None:
