@@ -18,6 +18,7 @@ from subgraph.audit.notes import Checkpoint, NoteInvalid, Verifier
 from subgraph.audit.payloads import Part, SubjectKey, commitment
 from subgraph.audit.tiles import Tile
 from subgraph.audit.verification import KeptCheckpoint, Verification, verify_log
+from subgraph.capabilities.decision_check import check_decisions
 from subgraph.errors import InputInvalid
 from subgraph.principal import Principal, Scope
 from subgraph.storage import Database
@@ -134,10 +135,10 @@ class AuditTrail:
     async def check_structure(self, principal: Principal) -> tuple[Finding, ...]:
         """Check that what is derived from entries follows from them, and that the log is protected.
 
-        Needs `skill:audit`.
+        Decisions that hold are among it: grants, revocations, trust and limits (`skill:audit`).
         """
         principal.require(Scope.AUDIT)
-        return await check_structure(self._database)
+        return (*await check_structure(self._database), *await check_decisions(self._database))
 
     async def payloads(self, principal: Principal, invocation_id: UUID) -> list[Payload]:
         """Return what is known of an invocation's input and output (`skill:audit`).

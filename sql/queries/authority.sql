@@ -120,3 +120,15 @@ RETURNING skill_path, time_ms, memory_bytes, output_bytes, fuel, host_calls, exe
 SELECT skill_path, time_ms, memory_bytes, output_bytes, fuel, host_calls, executors, content_hash,
     decided_by, decided_at
 FROM skill_limits ORDER BY skill_path
+
+-- name: decisions_grants
+-- Every grant that was not taken back, for whatever bytes.
+SELECT skill_path, capability, content_hash, granted_by, granted_at FROM capability_grant
+
+-- name: decisions_entries
+-- The entries that tell of decisions, in order.
+SELECT entry FROM audit.entry WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%' ORDER BY seq
+
+-- name: decisions_oldest_entry
+-- The first entry that the log still has.
+SELECT seq, recorded_at FROM audit.entry ORDER BY seq LIMIT 1

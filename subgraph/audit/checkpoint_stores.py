@@ -69,8 +69,8 @@ class DirectoryStore:
 
     @property
     def name(self) -> str:
-        """The directory."""
-        return str(self._directory)
+        """Its name for messages, which callers may see: without the path."""
+        return "the checkpoint directory"
 
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
@@ -131,13 +131,12 @@ class BucketStore:
     """
 
     def __init__(self, address: str, endpoint: str | None = None) -> None:
-        self._address = address
         self._store = _s3_store(address, endpoint)
 
     @property
     def name(self) -> str:
-        """The bucket's address."""
-        return self._address
+        """Its name for messages, which callers may see: without the address."""
+        return "the checkpoint bucket"
 
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
