@@ -92,7 +92,7 @@ CREATE TABLE audit.entry (
     entry_id uuid NOT NULL,
     kind text NOT NULL,
     level text NOT NULL CHECK (level IN ('info', 'warn')),
-    recorded_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL CHECK (isfinite(recorded_at)),
     actor text NOT NULL,
     skill_path text,
     invocation_id uuid,

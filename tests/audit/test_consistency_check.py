@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 
+import asyncpg
 import orjson
 import pytest
 
@@ -268,6 +269,9 @@ def test_an_entry_of_no_time_is_a_finding_and_not_a_failure(dsn: str, at: str) -
     odd = canonical(orjson.loads(finished().encode()) | {"at": at})
 
     async def scenario(database: Database) -> tuple[Finding, ...]:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await append(database, [odd])
+        await execute(dsn, "ALTER TABLE audit.entry DROP CONSTRAINT entry_recorded_at_check")
         await append(database, [entry(0), odd, entry(2)])
         return await check_structure(database)
 
