@@ -78,8 +78,8 @@ class Query:
         return [Invocation.recorded(each) for each in page.invocations]
 
     @strawberry.field(
-        description="What people decided and calls asked them for, newest first; `before` and the bound of "
-        "`limit` are those of `invocations`."
+        description="What people decided, calls asked them for and the router picked, newest first; `before` "
+        "and the bound of `limit` are those of `invocations`."
     )
     async def audit_decisions(
         self,
