@@ -72,10 +72,16 @@ class RoutingDesk:
 
         `persona` routes within that persona alone. The decision has an ID of its own and names the caller.
         """
+        return (await self.decide(principal, query, persona))[0]
+
+    async def decide(
+        self, principal: Principal, query: str, persona: str | None = None
+    ) -> tuple[Decision, CatalogueSnapshot]:
+        """Decide as `preview` does, and return with it the catalogue that the decision rests on."""
         principal.require(Scope.ROUTE)
-        taken = await self._current()
-        decision = route(query, taken.snapshot, extract, persona=persona)
-        return decision.stamped(str(uuid.uuid4()), principal.actor)
+        snapshot = (await self._current()).snapshot
+        decision = route(query, snapshot, extract, persona=persona)
+        return decision.stamped(str(uuid.uuid4()), principal.actor), snapshot
 
     async def entries(self, principal: Principal) -> Entries:
         """List the skills that are routed to (`skill:read`)."""

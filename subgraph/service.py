@@ -40,6 +40,8 @@ from subgraph.catalog import (
 )
 from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP, normalised
 from subgraph.catalog.prompt import available_skills, skill_prompt
+from subgraph.decision_log import DecisionLog
+from subgraph.dispatch import Dispatcher
 from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable, SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
@@ -87,7 +89,8 @@ class Service:
     A method that takes a principal names the scope that it needs, and raises `Forbidden` without it.
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
     are made through `oversight`, the log is read through `history` and proved through `audit_trail`, and
-    which skill a query is for is asked at the `routing_desk`.
+    which skill a query is for is asked at the `routing_desk`, acted on by the `dispatcher` and kept in the
+    `decision_log`.
     `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
     `ExecutionFailed`.
     """
@@ -149,6 +152,8 @@ class Service:
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
         self.history = History(self._catalog, self._database)
         self.routing_desk = RoutingDesk(self._catalog, self._authority)
+        self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
+        self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
         self._stack = AsyncExitStack()
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from subgraph.api.context import Context
 from subgraph.api.identifiers import parse_identifier
-from subgraph.api.types import CapabilityGrant, Invocation, Skill
+from subgraph.api.types import CapabilityGrant, Invocation, RoutingDecision, Skill
 from subgraph.errors import InputInvalid, SubgraphError
 
 REPRESENTATIONS_LIMIT = 1000
@@ -61,6 +61,14 @@ async def _invocations(context: Context, representations: Sequence[Representatio
     return [None if entry is None else Invocation.recorded(entry) for entry in found]
 
 
+async def _decisions(context: Context, representations: Sequence[Representation]) -> Resolved:
+    identifiers = [parse_identifier(item.get("requestId")) for item in representations]
+    wanted = {identifier for identifier in identifiers if identifier is not None}
+    found = await context.service.decision_log.find(context.principal, list(wanted))
+    decisions = (None if identifier is None else found.get(identifier) for identifier in identifiers)
+    return [None if each is None else RoutingDecision.recorded(each) for each in decisions]
+
+
 async def _grants(context: Context, representations: Sequence[Representation]) -> Resolved:
     resolved: Resolved = []
     for representation in representations:
@@ -88,5 +96,6 @@ def _text(representation: Representation, field: str) -> str:
 _RESOLVERS: dict[str, Callable[[Context, Sequence[Representation]], Awaitable[Resolved]]] = {
     "Skill": _skills,
     "Invocation": _invocations,
+    "RoutingDecision": _decisions,
     "CapabilityGrant": _grants,
 }

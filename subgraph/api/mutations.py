@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import strawberry
 from strawberry import UNSET
 from strawberry.scalars import JSON
@@ -12,6 +14,8 @@ from subgraph.api.types import (
     CapabilityGrant,
     CapabilityRequest,
     Invocation,
+    InvocationResult,
+    RoutingDecision,
     Skill,
     SkillLimitsInput,
     SkillTrust,
@@ -47,6 +51,30 @@ class Mutation:
             timeout_ms=None if timeout_ms is UNSET else timeout_ms,
         )
         return Invocation.executed(invocation)
+
+    @strawberry.mutation(
+        description="Say which skill a query is for, and run it where nothing is to be asked of a person "
+        "first; any other decision is returned as it is. A run that is refused is an error with its code, "
+        "and the decision is recorded as failed. `record` false keeps the decision out of the audit log, "
+        "not the run."
+    )
+    async def route_and_invoke(self, info: Info, query: str, record: bool | None = True) -> RoutingDecision:
+        done = await info.context.service.dispatcher.route(
+            info.context.principal, query, record=record is not False
+        )
+        return RoutingDecision.dispatched(done)
+
+    @strawberry.mutation(
+        description="Run a skill with arguments as decisions name them, such as one whose question was "
+        "answered; `invokeSkill` takes a skill's input as it is, and says more of the run."
+    )
+    async def dispatch_skill(self, info: Info, skill_name: str, arguments: JSON) -> InvocationResult:
+        if not isinstance(arguments, Mapping):
+            raise InputInvalid("arguments are a JSON object")
+        invocation = await info.context.service.dispatcher.dispatch(
+            info.context.principal, skill_name, arguments
+        )
+        return InvocationResult.executed(invocation)
 
     @strawberry.mutation(
         description="Make the skills ready that wait for an event, such as `onCommand:pay`, before anybody "

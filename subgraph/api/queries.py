@@ -18,6 +18,7 @@ from subgraph.api.types import (
     Invocation,
     Kpi,
     Persona,
+    RoutingDecision,
     RoutingPreview,
     Skill,
     SkillProblem,
@@ -78,8 +79,8 @@ class Query:
         return [Invocation.recorded(each) for each in page.invocations]
 
     @strawberry.field(
-        description="What people decided and calls asked them for, newest first; `before` and the bound of "
-        "`limit` are those of `invocations`."
+        description="What people decided, calls asked them for and the router picked, newest first; `before` "
+        "and the bound of `limit` are those of `invocations`."
     )
     async def audit_decisions(
         self,
@@ -130,6 +131,35 @@ class Query:
             info.context.principal, query, persona.value if persona else None
         )
         return RoutingPreview.of(decision)
+
+    @strawberry.field(description="What the log keeps of a decision about a query; null when there is none.")
+    async def decision(self, info: Info, request_id: strawberry.ID) -> RoutingDecision | None:
+        identifier = parse_identifier(request_id)
+        if identifier is None:
+            return None
+        found = await info.context.service.decision_log.find(info.context.principal, [identifier])
+        return RoutingDecision.recorded(found[identifier]) if identifier in found else None
+
+    @strawberry.field(
+        description="What the log keeps of decisions about queries, newest first; `before` and the bound of "
+        "`limit` are those of `invocations`."
+    )
+    async def decisions(
+        self,
+        info: Info,
+        actor: str | None = UNSET,
+        since: datetime | None = UNSET,
+        limit: int | None = 50,
+        before: strawberry.ID | None = UNSET,
+    ) -> list[RoutingDecision]:
+        page = await info.context.service.decision_log.page(
+            info.context.principal,
+            actor=actor or None,
+            since=since or None,
+            before=parse_seq(before) if before else None,
+            limit=50 if limit is None else limit,
+        )
+        return [RoutingDecision.recorded(each) for each in page]
 
     @strawberry.field(description="An entry of the audit log; null when there is none.")
     async def audit_entry(self, info: Info, seq: strawberry.ID) -> AuditEntry | None:

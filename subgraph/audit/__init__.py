@@ -23,10 +23,11 @@ from subgraph.audit.invocations import (
 )
 from subgraph.audit.kpis import Kpi, read_kpis
 from subgraph.audit.ledger import Ledger
-from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page
+from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page, routing_page
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
+from subgraph.audit.routing import DecidedRouting, FinishedRouting, outcome_id
 from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ChangedLimits",
     "ChangedTrust",
     "CreatedGrant",
+    "DecidedRouting",
     "DecisionPage",
     "DeniedCapability",
     "Entry",
@@ -41,6 +43,7 @@ __all__ = [
     "ErasedSubject",
     "ErrorNote",
     "FinishedInvocation",
+    "FinishedRouting",
     "FurtherHostCalls",
     "HostCallNote",
     "InvocationPage",
@@ -63,6 +66,8 @@ __all__ = [
     "find_invocations",
     "find_record",
     "invocation_page",
+    "outcome_id",
     "read_kpis",
     "read_totals",
+    "routing_page",
 ]

@@ -78,6 +78,20 @@ async def decision_page(
     return DecisionPage([AuditRecord(seq, entry) for seq, entry in rows], following)
 
 
+async def routing_page(
+    database: Database,
+    *,
+    actor: str | None = None,
+    since: datetime | None = None,
+    before: int | None = None,
+    limit: int,
+) -> DecisionPage:
+    """Read entries that tell what the router decided. Raises as `invocation_page`."""
+    query = "routing_page" if actor is None else "routing_page_of_actor"
+    rows, following = await _page(database, query, since, before, limit, [] if actor is None else [actor])
+    return DecisionPage([AuditRecord(seq, entry) for seq, entry in rows], following)
+
+
 async def _page(
     database: Database,
     query: str,

@@ -47,10 +47,12 @@ a destroyed key cannot be read, which is what was asked for."""
 
 
 class Part(StrEnum):
-    """Of an invocation."""
+    """Of an invocation; the last two of a decision about a query, whose request then names the place."""
 
     INPUT = "input"
     OUTPUT = "output"
+    QUERY = "query"
+    DECISION = "decision"
 
 
 class KeyUnusable(StorageUnavailable):

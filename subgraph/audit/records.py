@@ -1,8 +1,9 @@
 """Decisions as records to read: each has an address and a text in Markdown, made of its entry alone.
 
-An address is `brain://meta/decisions/<unix seconds>_<first 4 digits of the entry's id>.md`. The text begins
-with front matter; then come a title and fields, a line each. What an entry holds stands in fields alone,
-each within its line, with everything escaped that Markdown or HTML would obey.
+An address is `brain://meta/decisions/<unix seconds>_<first 4 digits of the entry's id>.md`; decisions about
+queries lie in `meta/cuo-decisions`. The text begins with front matter; then come a title and fields, a line
+each. What an entry holds stands in fields alone, each within its line, with everything escaped that Markdown
+or HTML would obey.
 """
 
 from __future__ import annotations
@@ -90,6 +91,42 @@ FORMS: Mapping[str, Form] = {
     "entries.dropped": Form(
         "Old entries dropped",
         (("First that is left", "first"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
+    ),
+    "routing.decision": Form(
+        "CUO routing decision",
+        (
+            ("Query commitment", "queryCommitment"),
+            ("Catalog fingerprint", "catalogFingerprint"),
+            ("Decision", "skillName"),
+            ("Confidence", "confidence"),
+            ("Rationale", "rationale"),
+            ("Alternatives", "alternatives"),
+            ("Persona", "persona"),
+            ("Persona version", "personaVersion"),
+            ("Missing", "missing"),
+            ("Ambiguous", "ambiguous"),
+            ("State", "code"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
+    ),
+    "routing.outcome": Form(
+        "CUO routing outcome",
+        (
+            ("Decision", "skill"),
+            ("Result", "code"),
+            ("Error", "error"),
+            ("Invocation", "invocationId"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+            ("Entry", "id"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
     ),
 }
 """A kind that is not here reads under `Decision`, with all of its fields by their own names."""
@@ -214,6 +251,8 @@ def _shown(value: object) -> str:
         return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
+    if isinstance(value, list) and all(isinstance(item, dict) and "skillName" in item for item in value):
+        return ", ".join(f"{item['skillName']} {item['score']}" for item in value)
     if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
         return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

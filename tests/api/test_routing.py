@@ -15,7 +15,7 @@ from subgraph.api.types import Persona
 from subgraph.api.types import routing as types
 from subgraph.routing import RouterPhase, builtin_personas
 from tests.support.postgres import empty_database
-from tests.support.skills import Client, application, skill_settings, write_skill
+from tests.support.skills import Client, application, component, skill_settings, write_skill
 
 SECRET = "s" * 32
 
@@ -39,7 +39,7 @@ MST, INVOICE = "cyberskill-vn/vn-mst-validate", "cyberskill-vn/vn-vat-invoice"
 
 def write_skills(root: Path) -> None:
     for path in (MST, INVOICE):
-        write_skill(root, path, fields="metadata: {region: VN}")
+        write_skill(root, path, fields="metadata: {region: VN}", guest=component())
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +118,86 @@ def test_the_seats_and_phases_are_those_of_the_router() -> None:
     assert [each.value for each in types.RouterPhase] == [each.value for each in RouterPhase]
 
 
-def test_a_preview_is_not_kept_for_references_of_a_gateway(client: Client) -> None:
-    reference = {"__typename": "RoutingDecision", "requestId": "a"}
-    document = "query ($of: [_Any!]!) { _entities(representations: $of) { __typename } }"
-    assert client.code(document, of=[reference]) == "INPUT_INVALID"
+ACT = """
+mutation ($query: String!, $record: Boolean) {
+  routeAndInvoke(query: $query, record: $record) {
+    requestId query arguments input state seq invocationId invokedAt catalogFingerprint skillName
+    result { exitCode stdout stderr startedAt endedAt }
+  }
+}
+"""
+
+KEPT = """
+fragment kept on RoutingDecision {
+  requestId query actor arguments input state seq invocationId invokedAt catalogFingerprint skillName
+  rationale confidence alternatives { skillName } result { exitCode stdout stderr startedAt endedAt }
+}
+"""
+DECISION = "query ($id: ID!) { decision(requestId: $id) { ...kept } }" + KEPT
+DECISIONS = "query ($before: ID) { decisions(limit: 2, before: $before) { ...kept } }" + KEPT
+REFERENCES = "query ($of: [_Any!]!) { _entities(representations: $of) { ...kept } }" + KEPT
+
+
+def test_a_query_is_routed_invoked_and_recorded(client: Client) -> None:
+    done = client.data(ACT, query="kiểm tra MST 0123456789")["routeAndInvoke"]
+    assert (done["skillName"], done["state"]) == (MST, "SUCCEEDED")
+    assert (done["result"]["exitCode"], done["result"]["stdout"]) == (0, '{"mst":"0123456789"}')
+    assert done["invokedAt"] == done["result"]["startedAt"]
+    found = client.data(DECISION, id=done["requestId"])["decision"]
+    assert (found["query"], found["arguments"], found["input"]) == ("", None, None)
+    same = ("requestId", "state", "seq", "invocationId", "invokedAt", "catalogFingerprint", "skillName")
+    assert [found[name] for name in same] == [done[name] for name in same]
+    assert found["result"] == done["result"] | {"stdout": "", "stderr": ""}
+    run = client.data(
+        "query ($id: ID!) { invocation(invocationId: $id) { exitCode } }", id=done["invocationId"]
+    )
+    assert run == {"invocation": {"exitCode": 0}}
+
+
+def test_what_may_not_be_invoked_is_returned_as_it_is(client: Client) -> None:
+    done = client.data(ACT, query="gửi hoá đơn cho khách hàng")["routeAndInvoke"]
+    assert (done["state"], done["result"], done["invokedAt"], done["invocationId"]) == (
+        "DEFERRED",
+        None,
+        None,
+        None,
+    )
+    assert done["seq"] is not None
+
+
+def test_a_decision_that_is_not_recorded_is_not_found(client: Client) -> None:
+    done = client.data(ACT, query="kiểm tra MST 0123456789", record=False)["routeAndInvoke"]
+    assert (done["state"], done["seq"]) == ("SUCCEEDED", None)
+    for unknown in (done["requestId"], "a"):
+        assert client.data(DECISION, id=unknown) == {"decision": None}
+
+
+def test_decisions_are_paged_and_referred_to(client: Client) -> None:
+    made = [client.data(ACT, query="what is the weather")["routeAndInvoke"] for _ in range(3)]
+    first = client.data(DECISIONS)["decisions"]
+    assert [each["requestId"] for each in first] == [made[2]["requestId"], made[1]["requestId"]]
+    (last, *_) = client.data(DECISIONS, before=first[-1]["seq"])["decisions"]
+    assert last["requestId"] == made[0]["requestId"]
+    references = [
+        {"__typename": "RoutingDecision", "requestId": each} for each in (last["requestId"], "a", MISSING)
+    ]
+    assert client.data(REFERENCES, of=references)["_entities"] == [last, None, None]
+
+
+MISSING = "0191b2f0-0000-4000-8000-000000000001"
+
+DISPATCH = """
+mutation ($name: String!, $arguments: JSON!) {
+  dispatchSkill(skillName: $name, arguments: $arguments) { exitCode stdout stderr startedAt endedAt }
+}
+"""
+
+
+def test_a_skill_is_dispatched_with_the_arguments_of_a_decision(client: Client) -> None:
+    done = client.data(DISPATCH, name="vn-vat-invoice", arguments={"mst": "0123456789"})["dispatchSkill"]
+    assert (done["exitCode"], done["stdout"]) == (0, '{"buyer_mst":"0123456789"}')
+    assert client.code(DISPATCH, name="vn-vat-invoice", arguments=[]) == "INPUT_INVALID"
+    assert client.code(DISPATCH, name="nowhere", arguments={}) == "SKILL_NOT_FOUND"
 
 
 def test_a_query_that_is_too_long_is_refused(client: Client) -> None:

@@ -97,12 +97,16 @@ type Query {
   invocation(invocationId: ID!): Invocation
   capabilityGrants(skillName: String): [CapabilityGrant!]!
   route(query: String!, persona: Persona): RoutingPreview!
+  decision(requestId: ID!): RoutingDecision
+  decisions(actor: String, since: DateTime, limit: Int = 50): [RoutingDecision!]!
 }
 
 type Mutation {
   invokeSkill(name: String!, input: JSON!): Invocation!
   grantCapability(skillName: String!, capability: String!): CapabilityGrant!
   revokeSkill(name: String!, note: String): Skill!
+  routeAndInvoke(query: String!, record: Boolean = true): RoutingDecision!
+  dispatchSkill(skillName: String!, arguments: JSON!): InvocationResult!
 }
 
 scalar DateTime
@@ -113,7 +117,7 @@ KEYS = {
     'type Skill @key(fields: "name")',
     'type Invocation @key(fields: "invocationId")',
     'type CapabilityGrant @key(fields: "skillName")',
-    'type RoutingDecision @key(fields: "requestId"',
+    'type RoutingDecision @key(fields: "requestId")',
 }
 
 # Additions to what is documented; whoever adds one decides so here.
@@ -144,12 +148,16 @@ ADDED = {
     "RoutingDecision": {
         "ambiguous",
         "breakdown",
+        "catalogFingerprint",
         "deferral",
         "input",
+        "invocationId",
         "missing",
         "nudge",
         "persona",
         "question",
+        "seq",
+        "state",
         "tier",
     },
     "Candidate": {"breakdown"},
@@ -222,7 +230,7 @@ def test_additions_are_deliberate() -> None:
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
         "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
-        "HostCall", "InvocationError", "Kpi", "RoutingNudge", "RoutingTier", "ScoreBreakdown",
+        "HostCall", "InvocationError", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
         "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip

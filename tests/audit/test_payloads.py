@@ -121,7 +121,7 @@ def texts(limit: int) -> st.SearchStrategy[str]:
 )
 @settings(max_examples=60, deadline=None)
 def test_an_entry_with_everything_at_its_bound_is_one(fields: dict[str, Any]) -> None:
-    sealed = {part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in Part}
+    sealed = {part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in (Part.INPUT, Part.OUTPUT)}
     entry = finished(sealed=sealed, limits_hit=("memory",), skill="a" * 1024, **fields)
     assert len(entry.encode()) <= MAX_ENTRY_BYTES
 
@@ -135,7 +135,9 @@ def test_the_longest_entry_of_all_is_one() -> None:
         elapsed_us=2**53 - 1,
     )
     entry = finished(
-        sealed={part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in Part},
+        sealed={
+            part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in (Part.INPUT, Part.OUTPUT)
+        },
         actor=worst * MAX_ACTOR_CHARACTERS,
         skill="a" * 1024,
         capabilities=(worst * MAX_ITEM_CHARACTERS,) * MAX_LIST_ITEMS,

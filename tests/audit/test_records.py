@@ -13,9 +13,12 @@ from subgraph.audit import (
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
+    DecidedRouting,
     DeniedCapability,
     Entry,
     ErasedSubject,
+    ErrorNote,
+    FinishedRouting,
     Ledger,
     ReinstatedSkill,
     RequestedCapability,
@@ -56,7 +59,41 @@ DECISIONS: list[Entry] = [
     ),
     RotatedKey(actor="ann", at=WHEN, retired="log.example/a+1", current="log.example/a+2"),
     DroppedEntries(actor="ann", at=WHEN, first=1_048_576),
+    FinishedRouting(
+        actor="ann",
+        at=WHEN,
+        request_id="8c4e0000-0000-4000-8000-000000000001",
+        state="failed",
+        skill="cuo/cpo/prd-author",
+        invocation_id=None,
+        error=ErrorNote(code="GRANT_REQUIRED", message="no"),
+    ),
 ]
+ROUTED = DecidedRouting(
+    actor="ann",
+    at=WHEN,
+    entry_id="8c4e0000-0000-4000-8000-000000000001",
+    state="picked",
+    skill="cuo/cpo/prd-author",
+    facts={
+        "requestId": "8c4e0000-0000-4000-8000-000000000001",
+        "catalogFingerprint": "9c8e",
+        "skillName": "cuo/cpo/prd-author",
+        "confidence": "0.70",
+        "rationale": "2 keyword hits",
+        "alternatives": [
+            {"skillName": "cuo/cpo/fr-author", "score": "0.30"},
+            {"skillName": "b", "score": "0.20"},
+        ],
+        "persona": "CPO",
+        "personaVersion": "1",
+        "missing": [],
+    },
+    key_id="k",
+    query_commitment="ab" * 32,
+    decision_commitment="cd" * 32,
+    sealed=None,
+)
 
 
 def record(entry: Entry) -> AuditRecord:
@@ -92,7 +129,34 @@ def test_every_kind_has_a_form_that_shows_all_it_says(decision: Entry) -> None:
 
 
 def test_every_form_is_for_a_kind_that_there_is() -> None:
-    assert set(FORMS) == {decision.kind for decision in DECISIONS}
+    assert set(FORMS) == {decision.kind for decision in [*DECISIONS, ROUTED]}
+
+
+def test_a_decision_about_a_query_reads_as_the_documents_show() -> None:
+    routed = record(ROUTED)
+    assert routed.address == "brain://meta/cuo-decisions/1747200611_8c4e.md"
+    assert routed.markdown == (
+        "---\n"
+        "kind: decisions\n"
+        "sync_class: private\n"
+        "classification: internal\n"
+        "schema: cuo-decision-v1\n"
+        "---\n"
+        "# CUO routing decision\n"
+        "\n"
+        f"**Query commitment:** {'ab' * 32}\n"
+        "**Catalog fingerprint:** 9c8e\n"
+        "**Decision:** cuo/cpo/prd-author\n"
+        "**Confidence:** 0.70\n"
+        "**Rationale:** 2 keyword hits\n"
+        "**Alternatives:** cuo/cpo/fr-author 0.30, b 0.20\n"
+        "**Persona:** CPO\n"
+        "**Persona version:** 1\n"
+        "**State:** picked\n"
+        "**By:** ann\n"
+        "**At:** 2025-05-14T05:30:11.000000Z\n"
+        "**Request:** 8c4e0000-0000-4000-8000-000000000001\n"
+    )
 
 
 def test_fields_that_say_nothing_are_left_out() -> None:

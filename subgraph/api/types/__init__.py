@@ -4,7 +4,7 @@ from subgraph.api.types.audit import AuditCheckpoint, AuditEntry, AuditProof
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
 from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
-from subgraph.api.types.routing import Persona, RoutingDecision, RoutingPreview
+from subgraph.api.types.routing import InvocationResult, Persona, RoutingDecision, RoutingPreview
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem
 from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
@@ -19,6 +19,7 @@ __all__ = [
     "CapabilityGrant",
     "CapabilityRequest",
     "Invocation",
+    "InvocationResult",
     "Kpi",
     "Persona",
     "RoutingDecision",

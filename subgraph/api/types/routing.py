@@ -7,10 +7,13 @@ from enum import Enum
 from typing import Self, cast
 
 import strawberry
-from strawberry.federation.schema_directives import Key
 from strawberry.scalars import JSON
 
 from subgraph import routing
+from subgraph.audit import FinishedInvocation
+from subgraph.decision_log import RecordedDecision
+from subgraph.dispatch import Dispatched
+from subgraph.execution.invocation import Invocation as ExecutedInvocation
 from subgraph.routing.personas import Cause
 from subgraph.routing_desk import skill_input
 
@@ -24,6 +27,12 @@ strawberry.enum(
     routing.Nudge,
     name="RoutingNudge",
     description="How a person hears of a decision: told, asked something, or given it to judge.",
+)
+strawberry.enum(
+    routing.State,
+    name="RoutingState",
+    description="How far a decision came: PICKED, DEFERRED and ESCALATED are of those that were not invoked, "
+    "INVOKING is of one whose run has not ended yet, or whose end could not be recorded.",
 )
 strawberry.enum(Cause, name="DeferralCause", description="Why a query goes to a person whatever its score.")
 
@@ -112,24 +121,92 @@ class Deferral:
 @strawberry.type(description="What became of a skill that a decision invoked.")
 class InvocationResult:
     exit_code: int = strawberry.field(description="0, or how it failed.")
-    stdout: str = strawberry.field(description="What the skill wrote to its output.")
-    stderr: str = strawberry.field(description="What the skill wrote to its error output.")
+    stdout: str = strawberry.field(
+        description="What the skill printed and answered; empty for a decision that is read from the log."
+    )
+    stderr: str = strawberry.field(
+        description="What the skill printed as diagnostics; empty for a decision that is read from the log."
+    )
     started_at: datetime = strawberry.field(description="When it started.")
     ended_at: datetime = strawberry.field(description="When it ended.")
 
+    @classmethod
+    def executed(cls, invocation: ExecutedInvocation) -> Self:
+        """Present a run that has just ended."""
+        return cls(
+            exit_code=invocation.exit_code,
+            stdout=invocation.stdout or "",
+            stderr=invocation.stderr or "",
+            started_at=invocation.started_at,
+            ended_at=invocation.ended_at,
+        )
 
-@strawberry.federation.type(
-    directives=[Key(fields="requestId", resolvable=False)],  # type: ignore[arg-type]
-    description="What the router decided about one query.",
-)
+    @classmethod
+    def recorded(cls, entry: FinishedInvocation) -> Self:
+        """Present what the ledger keeps of a run."""
+        return cls(
+            exit_code=entry.exit_code,
+            stdout="",
+            stderr="",
+            started_at=entry.started_at,
+            ended_at=entry.ended_at,
+        )
+
+
+@strawberry.federation.type(keys=["requestId"], description="What the router decided about one query.")
 class RoutingDecision:
     decision: strawberry.Private[routing.Decision]
+    is_open: strawberry.Private[bool]
+    run: strawberry.Private[InvocationResult | None]
+    state: routing.State = strawberry.field(description="How far it came.")
+    seq: strawberry.ID | None = strawberry.field(
+        description="Where it stands in the audit log, for `before` of the next page; null if it does not."
+    )
+    invocation_id: strawberry.ID | None = strawberry.field(
+        description="The run that it led to; `invocation` has what the log keeps of that."
+    )
+
+    @classmethod
+    def preview(cls, decision: routing.Decision) -> Self:
+        """Present a decision that nothing was done about."""
+        return cls(
+            decision=decision, is_open=True, run=None, state=decision.state, seq=None, invocation_id=None
+        )
+
+    @classmethod
+    def dispatched(cls, done: Dispatched) -> Self:
+        """Present a decision that was just acted on."""
+        run = done.invocation
+        return cls(
+            decision=done.decision,
+            is_open=True,
+            run=None if run is None else InvocationResult.executed(run),
+            state=done.state,
+            seq=None if done.recorded is None else strawberry.ID(str(done.recorded.record.seq)),
+            invocation_id=None if run is None else strawberry.ID(str(run.invocation_id)),
+        )
+
+    @classmethod
+    def recorded(cls, found: RecordedDecision) -> Self:
+        """Present what the log keeps of a decision."""
+        entry = None if found.run is None else found.run.entry
+        return cls(
+            decision=found.decision,
+            is_open=found.is_open,
+            run=None if entry is None else InvocationResult.recorded(entry),
+            state=found.state,
+            seq=strawberry.ID(str(found.record.seq)),
+            invocation_id=None if entry is None else strawberry.ID(entry.invocation_id),
+        )
 
     @strawberry.field(description="Identifies the decision.")
     def request_id(self) -> strawberry.ID:
         return strawberry.ID(self.decision.request_id or "")
 
-    @strawberry.field(description="The query, in NFC.")
+    @strawberry.field(
+        description="The query, in NFC; empty where the log keeps a commitment to it alone, or its caller's "
+        "key was destroyed."
+    )
     def query(self) -> str:
         return self.decision.query
 
@@ -141,16 +218,19 @@ class RoutingDecision:
     def skill_name(self) -> str | None:
         return self.decision.skill_name
 
-    @strawberry.field(description="What the query gives the skill; null when none was picked.")
+    @strawberry.field(
+        description="What the query gives the skill; null when none was picked, and where `query` is empty."
+    )
     def arguments(self) -> JSON | None:
-        return cast("JSON", dict(self.decision.arguments)) if self.decision.routed else None
+        known = self.decision.routed and self.is_open
+        return cast("JSON", dict(self.decision.arguments)) if known else None
 
     @strawberry.field(
         description="The arguments as the input that the skill takes, with holes where `missing` and "
-        "`ambiguous` say so; null when none was picked."
+        "`ambiguous` say so; null when none was picked, and where `query` is empty."
     )
     def input(self) -> JSON | None:
-        return cast("JSON | None", skill_input(self.decision))
+        return cast("JSON | None", skill_input(self.decision) if self.is_open else None)
 
     @strawberry.field(description="Required fields that the query does not give.")
     def missing(self) -> list[str]:
@@ -206,13 +286,17 @@ class RoutingDecision:
     def deferral(self) -> Deferral | None:
         return None if self.decision.deferral is None else Deferral.of(self.decision.deferral)
 
-    @strawberry.field(description="When the skill was invoked; null for a preview, which invokes nothing.")
+    @strawberry.field(description="When the skill was started; null where none was.")
     def invoked_at(self) -> datetime | None:
-        return None
+        return None if self.run is None else self.run.started_at
 
-    @strawberry.field(description="What became of that; null for a preview.")
+    @strawberry.field(description="What became of that; null where no skill was started.")
     def result(self) -> InvocationResult | None:
-        return None
+        return self.run
+
+    @strawberry.field(description="SHA-256 of all that it rests on beside the query.")
+    def catalog_fingerprint(self) -> str:
+        return self.decision.catalog_fingerprint
 
 
 @strawberry.type(description="A decision that nothing was done about, and that is not recorded.")
@@ -226,5 +310,5 @@ class RoutingPreview:
     def of(cls, decision: routing.Decision) -> Self:
         """Present a decision."""
         return cls(
-            decision=RoutingDecision(decision=decision), catalog_fingerprint=decision.catalog_fingerprint
+            decision=RoutingDecision.preview(decision), catalog_fingerprint=decision.catalog_fingerprint
         )

@@ -1,0 +1,80 @@
+"""Entries about queries: what the router decided, and what became of what it invoked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID, uuid5
+
+from subgraph.audit.entry import Entry, text
+from subgraph.audit.invocations import ErrorNote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedRouting(Entry):
+    """What the router decided about a query; its `entry_id` is the ID of the request.
+
+    `facts` are the fields of the decision that do not repeat the query. The query, and the decision's
+    canonical bytes, which hold it, are committed to under the caller's key; `sealed` is what
+    `SubjectKey.seal` made of those bytes, None without encryption and for bytes that were too long. `state`
+    is how far the decision had come: `picked`, `deferred`, `escalated`, or `invoking` before a run.
+    """
+
+    kind: ClassVar[str] = "routing.decision"
+
+    state: str
+    skill: str | None
+    facts: Mapping[str, Any]
+    key_id: str
+    query_commitment: str
+    decision_commitment: str
+    sealed: Mapping[str, Any] | None
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.skill}
+
+    def _details(self) -> dict[str, object]:
+        return {
+            **self.facts,
+            "code": self.state,  # by which the log counts entries
+            "keyId": self.key_id,
+            "queryCommitment": self.query_commitment,
+            "decisionCommitment": self.decision_commitment,
+            "sealed": self.sealed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRouting(Entry):
+    """What became of a decision that was to be invoked: `succeeded`, or `failed` with an error.
+
+    `invocation_id` is that of the run, None when it was refused before it began.
+    """
+
+    kind: ClassVar[str] = "routing.outcome"
+
+    request_id: str
+    state: str
+    skill: str
+    invocation_id: str | None
+    error: ErrorNote | None
+
+    def _level(self) -> str:
+        return "info" if self.error is None else "warn"
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.skill}
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "requestId": self.request_id,
+            "code": self.state,
+            "invocationId": self.invocation_id,
+            "error": self.error and {"code": self.error.code, "message": text(self.error.message)},
+        }
+
+
+def outcome_id(request_id: UUID) -> UUID:
+    """Name the entry that tells what became of a decision: it is found without being looked for."""
+    return uuid5(request_id, "outcome")
