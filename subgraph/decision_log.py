@@ -22,6 +22,7 @@ from subgraph.audit import (
     FinishedRouting,
     Ledger,
     RecordedInvocation,
+    ReplayedRouting,
     SubjectKeys,
     find_invocations,
     outcome_id,
@@ -151,7 +152,7 @@ class DecisionLog:
         return await self._read(page.decisions)
 
     async def replay(self, principal: Principal, request_id: UUID, query: str | None = None) -> Replay:
-        """Make a decision again on its own catalogue, and compare the bytes.
+        """Make a decision again on its own catalogue, and compare the bytes; that is recorded.
 
         `query` is needed where the log holds a commitment to it alone. Raises `InputInvalid` for a request
         that nobody recorded, without a query, for another one than it was, and where the caller's key was
@@ -181,7 +182,13 @@ class DecisionLog:
         if not _is(key.commitment(body["id"], Part.QUERY, again.query.encode()), body["queryCommitment"]):
             raise InputInvalid("this is not the query that was decided about")
         commitment = key.commitment(body["id"], Part.DECISION, again.encode())
-        return Replay(recorded, again, same=_is(commitment, body["decisionCommitment"]))
+        same = _is(commitment, body["decisionCommitment"])
+        await self._ledger.append(
+            ReplayedRouting(
+                actor=principal.actor, request_id=body["id"], skill=old.skill_name, identical=same
+            )
+        )
+        return Replay(recorded, again, same=same)
 
     async def _read(self, records: Sequence[AuditRecord]) -> list[RecordedDecision]:
         """Read decisions with what became of them, by two look-ups for all."""

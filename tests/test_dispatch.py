@@ -278,6 +278,9 @@ def test_a_decision_that_comes_out_otherwise_is_said_to(
     monkeypatch.setattr("subgraph.routing.router.THRESHOLD_PERCENT", 101)
     replay = running.run(running.service.decision_log.replay(OPERATOR, UUID(decision.request_id), QUERY))
     assert not replay.same
+    entry = running.entries()[-1]
+    assert (entry["kind"], entry["code"], entry["level"]) == ("routing.replay", "different", "warn")
+    assert (entry["requestId"], entry["actor"]) == (decision.request_id, OPERATOR.actor)
     assert replay.again.skill_name is None
 
 

@@ -27,7 +27,7 @@ from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, in
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
-from subgraph.audit.routing import DecidedRouting, FinishedRouting, outcome_id
+from subgraph.audit.routing import DecidedRouting, FinishedRouting, ReplayedRouting, outcome_id
 from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "RecordedInvocation",
     "RefusedInvocation",
     "ReinstatedSkill",
+    "ReplayedRouting",
     "RequestedCapability",
     "RevokedGrant",
     "RevokedSkill",

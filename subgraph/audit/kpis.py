@@ -123,6 +123,7 @@ def percentile_us(tallies: Sequence[Tally], percent: int) -> float | None:
 _FINISHED = "invocation.finished"
 _COMPONENTS = Sort(_FINISHED, executor="WASM")
 _SCRIPTS = Sort(_FINISHED, executor="SCRIPT")
+_ROUTED = "routing.decision"
 
 FIGURES: tuple[_Figure, ...] = (
     _Ratio(
@@ -158,6 +159,30 @@ FIGURES: tuple[_Figure, ...] = (
         "host_calls_denied",
         "Host calls that skills tried although nobody had allowed them.",
         Sort("host.call", outcome="denied"),
+    ),
+    _Ratio(
+        "routing_defer_rate",
+        "Queries that were left to a person, of all whose decision was recorded.",
+        part=Sort(_ROUTED, outcome="deferred"),
+        whole=Sort(_ROUTED),
+    ),
+    _Ratio(
+        "routing_escalation_rate",
+        "Queries that rules alone left open and a model was to decide, of all whose decision was recorded.",
+        part=Sort(_ROUTED, outcome="escalated"),
+        whole=Sort(_ROUTED),
+    ),
+    _Ratio(
+        "routing_success_rate",
+        "Decisions whose skill was invoked and ended with exit code 0, of all that were invoked and ended.",
+        part=Sort("routing.outcome", outcome="succeeded"),
+        whole=Sort("routing.outcome"),
+    ),
+    _Ratio(
+        "routing_replay_equivalence",
+        "Replays that gave the same bytes of decision, of all replays.",
+        part=Sort("routing.replay", outcome="identical"),
+        whole=Sort("routing.replay"),
     ),
 )
 """Another figure is another line. Targets are those of the Skill module's documents, section KPIs."""

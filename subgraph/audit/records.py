@@ -128,6 +128,19 @@ FORMS: Mapping[str, Form] = {
         folder="meta/cuo-decisions",
         schema="cuo-decision-v1",
     ),
+    "routing.replay": Form(
+        "CUO decision replayed",
+        (
+            ("Decision", "skill"),
+            ("Result", "code"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+            ("Entry", "id"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
+    ),
 }
 """A kind that is not here reads under `Decision`, with all of its fields by their own names."""
 

@@ -75,6 +75,26 @@ class FinishedRouting(Entry):
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayedRouting(Entry):
+    """A decision was made again on its own catalogue; `identical` says whether its bytes were the same."""
+
+    kind: ClassVar[str] = "routing.replay"
+
+    request_id: str
+    skill: str | None
+    identical: bool
+
+    def _level(self) -> str:
+        return "info" if self.identical else "warn"
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.skill}
+
+    def _details(self) -> dict[str, object]:
+        return {"requestId": self.request_id, "code": "identical" if self.identical else "different"}
+
+
 def outcome_id(request_id: UUID) -> UUID:
     """Name the entry that tells what became of a decision: it is found without being looked for."""
     return uuid5(request_id, "outcome")

@@ -1,22 +1,24 @@
-"""`cyberos-cuo`: which skill a query is for."""
+"""`cyberos-cuo`: which skill a query is for, and what became of decisions."""
 
 from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
-from subgraph.catalog import exact_name
 from subgraph.cli.catalogue import NONE
 from subgraph.cli.evaluation import evaluate
-from subgraph.cli.output import say, say_fact, say_json, table
-from subgraph.cli.session import with_service
+from subgraph.cli.output import say, say_fact, say_json, table, tell
+from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
+from subgraph.decision_log import RecordedDecision, Replay
+from subgraph.dispatch import Dispatched
+from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
 from subgraph.routing import Decision
 from subgraph.routing_desk import Entries, Entry, skill_input
@@ -25,7 +27,8 @@ from subgraph.service import Service
 app = typer.Typer(
     name="cyberos-cuo",
     help="Say which skill a query is for, and why. It works on the same catalogue as the service, by the "
-    "same CYBEROS_* settings; the service need not run. It invokes nothing.",
+    "same CYBEROS_* settings; the service need not run. It invokes what `--invoke` asks for, "
+    "and records what `--record` does.",
     epilog="docs/routing.md explains how a decision comes about.",
     no_args_is_help=True,
     add_completion=False,
@@ -92,27 +95,93 @@ def catalog(format_: AsFormat = Format.TEXT) -> None:
 def route(
     query: Annotated[str, typer.Argument(help="What somebody wants, in Vietnamese or English.")],
     persona: Annotated[str | None, typer.Option(help="Route within this persona alone, such as CFO.")] = None,
+    invoke: Annotated[
+        bool, typer.Option("--invoke", help="Run the skill, where nothing is to be asked first.")
+    ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the decision, and what became of it, in the audit log.")
+    ] = False,
     format_: AsFormat = Format.TEXT,
 ) -> None:
-    """Say which skill a query is for, with which arguments, and what else it could be for."""
+    """Say which skill a query is for, with which arguments, and what else it could be for.
 
-    async def work(service: Service, principal: Principal) -> Decision:
-        return await service.routing_desk.preview(principal, query, persona)
+    With `--invoke` it ends with the exit code of the skill, and with 1 where nothing was invoked.
+    """
 
-    decision = with_service(work)
+    async def work(service: Service, principal: Principal) -> Dispatched:
+        return await service.dispatcher.route(principal, query, persona, invoke=invoke, record=record)
+
+    done = with_service(work, runs_skills=invoke)
+    decision, run = done.decision, done.invocation
     if format_ is Format.JSON:
-        say_json({**decision.as_data(), "input": skill_input(decision)})
-        return
+        say_json(
+            {
+                **decision.as_data(),
+                "input": skill_input(decision),
+                "state": done.state.value,
+                "result": None if run is None else _result(run),
+                "recorded": None if done.recorded is None else _record(done.recorded),
+            }
+        )
+    elif run is None:
+        _say_decision(decision)
+        say(f"\n(not invoked{_way(decision)})")
+    else:
+        _say_line("decision:", f"{decision.skill_name} (conf={decision.confidence})")
+        _say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
+        _say_line("stdout:", (run.stdout or "").rstrip("\n"))
+    if run is not None and run.error is not None:
+        tell("error", f"{run.error.code}: {run.error.message}")
+    if done.recorded is not None and format_ is Format.TEXT:
+        if run is None:
+            say()
+        _say_record(done.recorded)
+    if invoke:
+        raise typer.Exit(REFUSED if run is None else run.exit_code)
+
+
+def _say_decision(decision: Decision, *, is_open: bool = True) -> None:
     say("decision:")
     for label, value in _facts(decision):
-        say(f"  {f'{label}:':<11} {value}")
+        known = is_open or label != "arguments"
+        say(f"  {f'{label}:':<11} {value if known else _UNKNOWN}")
     say("\nalternatives:")
     width = max((len(each.skill_name) for each in decision.alternatives), default=0)
     for each in decision.alternatives:
         say(f"  - {each.skill_name:<{width}} score={each.confidence}")
     if not decision.alternatives:
         say("  none")
-    say(f"\n(not invoked{_way(decision)})")
+
+
+_UNKNOWN = "(the log holds a commitment alone)"
+
+
+def _say_line(label: str, value: str) -> None:
+    """Write what is known under a label, in the columns of the document of the router."""
+    first, *others = value.splitlines() or [""]
+    for start, line in ((label, first), *(("", line) for line in others)):
+        say(f"{start:<13}{line}")
+
+
+def _say_record(recorded: RecordedDecision) -> None:
+    place = f"seq={recorded.record.seq}  chain={recorded.chain[:4]}...{recorded.chain[-4:]}"
+    _say_line("recorded:", f"{recorded.record.address}\n{place}")
+    _say_line("request:", recorded.decision.request_id or "")
+
+
+def _record(recorded: RecordedDecision) -> dict[str, Any]:
+    return {"address": recorded.record.address, "seq": recorded.record.seq, "chain": recorded.chain}
+
+
+def _result(run: Invocation) -> dict[str, Any]:
+    return {
+        "invocationId": str(run.invocation_id),
+        "exitCode": run.exit_code,
+        "elapsedUs": run.elapsed_us,
+        "stdout": run.stdout,
+        "stderr": run.stderr,
+        "error": None if run.error is None else {"code": run.error.code, "message": run.error.message},
+    }
 
 
 def _facts(decision: Decision) -> list[tuple[str, str]]:
@@ -141,9 +210,7 @@ def _way(decision: Decision) -> str:
         return ""
     if not decision.may_invoke:
         return " — there is something to ask first"
-    given = json.dumps(skill_input(decision), ensure_ascii=False)
-    words = ("cyberos-skill-cli", "run", exact_name(decision.skill_name), "--input", given)
-    return f" — {shlex.join(words)} does that"
+    return " — pass --invoke to dispatch through the Skill host"
 
 
 def _written(arguments: Mapping[str, object]) -> str:
@@ -152,6 +219,91 @@ def _written(arguments: Mapping[str, object]) -> str:
 
 def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+RequestId = Annotated[str, typer.Argument(help="The request, as `route --record` names it.")]
+
+
+def _identifier(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        fail(f"{text!r} is no ID of a request; `route --record` names it", MISUSED)
+
+
+@app.command()
+def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
+    """Show a decision that was recorded: why, what else it could have been, and what became of it."""
+    identifier = _identifier(request_id)
+
+    async def work(service: Service, principal: Principal) -> RecordedDecision | None:
+        return (await service.decision_log.find(principal, [identifier])).get(identifier)
+
+    found = with_service(work)
+    if found is None:
+        fail("no decision with this ID is recorded", REFUSED)
+    decision, run = found.decision, None if found.run is None else found.run.entry
+    if format_ is Format.JSON:
+        hidden = {} if found.is_open else {"query": None, "arguments": None}
+        say_json(
+            {
+                **decision.as_data(),
+                **hidden,
+                "state": found.state.value,
+                "invocationId": None if run is None else run.invocation_id,
+                "exitCode": None if run is None else run.exit_code,
+                "error": None
+                if found.error is None
+                else {"code": found.error.code, "message": found.error.message},
+                "recorded": _record(found),
+            }
+        )
+        return
+    _say_line("query:", decision.query if found.is_open else _UNKNOWN)
+    _say_line("actor:", decision.actor or "")
+    _say_line("at:", found.record.at.isoformat(timespec="seconds"))
+    _say_line("catalogue:", decision.catalog_fingerprint)
+    _say_decision(decision, is_open=found.is_open)
+    say()
+    _say_line("state:", found.state.value)
+    if run is not None:
+        _say_line("invocation:", f"exit={run.exit_code}  {run.invocation_id}")
+    if found.error is not None:
+        _say_line("error:", f"{found.error.code}: {found.error.message}")
+    _say_record(found)
+
+
+@app.command()
+def replay(
+    request_id: RequestId,
+    query: Annotated[
+        str | None, typer.Option(help="What was asked, where the log holds a commitment to it alone.")
+    ] = None,
+    format_: AsFormat = Format.TEXT,
+) -> None:
+    """Make a recorded decision again, on the catalogue that it was made on, and compare the bytes.
+
+    Ends with 1 where they differ.
+    """
+    identifier = _identifier(request_id)
+
+    async def work(service: Service, principal: Principal) -> Replay:
+        return await service.decision_log.replay(principal, identifier, query)
+
+    done = with_service(work)
+    again = done.again
+    if format_ is Format.JSON:
+        say_json({"same": done.same, "again": again.as_data(), "recorded": _record(done.recorded)})
+    else:
+        _say_line("decision:", _short(done.recorded.decision))
+        _say_line("catalogue:", again.catalog_fingerprint)
+        _say_line("replay:", "identical" if done.same else f"different: {_short(again)}")
+    if not done.same:
+        raise typer.Exit(REFUSED)
+
+
+def _short(decision: Decision) -> str:
+    return f"{decision.skill_name or 'null'} (conf={decision.confidence})"
 
 
 @app.command()

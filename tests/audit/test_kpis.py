@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subgraph.audit import (
+    DecidedRouting,
     Entry,
+    FinishedRouting,
     HostCallNote,
     Kpi,
     Ledger,
     NotableHostCall,
     RefusedInvocation,
+    ReplayedRouting,
     Totals,
     read_kpis,
     read_totals,
@@ -80,6 +83,46 @@ def test_rates_and_counts_are_those_of_the_entries(dsn: str) -> None:
         *(map(host_call, ("ok", "denied", "error"))),
     ]
     with_log(dsn, entries, scenario)
+
+
+def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
+    async def scenario(_: Database, figures: dict[str, Kpi]) -> None:
+        found = {
+            name.removeprefix("routing_"): (each.numerator, each.denominator)
+            for name, each in figures.items()
+            if name.startswith("routing_")
+        }
+        assert found == {
+            "defer_rate": (2, 5),
+            "escalation_rate": (1, 5),
+            "success_rate": (1, 2),
+            "replay_equivalence": (3, 4),
+        }
+
+    decided = [
+        DecidedRouting(
+            actor="ann",
+            state=state,
+            skill=None,
+            facts={},
+            key_id="k",
+            query_commitment="q",
+            decision_commitment="d",
+            sealed=None,
+        )
+        for state in ("invoking", "invoking", "deferred", "deferred", "escalated")
+    ]
+    outcomes = [
+        FinishedRouting(
+            actor="ann", request_id="r", state=state, skill="a/one", invocation_id=None, error=None
+        )
+        for state in ("succeeded", "failed")
+    ]
+    replays = [
+        ReplayedRouting(actor="ann", request_id="r", skill=None, identical=identical)
+        for identical in (True, True, True, False)
+    ]
+    with_log(dsn, [*decided, *outcomes, *replays], scenario)
 
 
 def test_latencies_are_of_their_executor_alone(dsn: str) -> None:

@@ -21,6 +21,7 @@ from subgraph.audit import (
     FinishedRouting,
     Ledger,
     ReinstatedSkill,
+    ReplayedRouting,
     RequestedCapability,
     RevokedGrant,
     RevokedSkill,
@@ -68,6 +69,7 @@ DECISIONS: list[Entry] = [
         invocation_id=None,
         error=ErrorNote(code="GRANT_REQUIRED", message="no"),
     ),
+    ReplayedRouting(actor="ann", at=WHEN, request_id="r", skill=None, identical=True),
 ]
 ROUTED = DecidedRouting(
     actor="ann",

@@ -65,8 +65,7 @@ def test_a_query_is_routed_as_the_document_prints_it(shell: Shell) -> None:
         "  - cyberskill-vn/vn-tax-filing    score=0.2\n"
         "  - cyberskill-vn/vn-vat-invoice   score=0.2\n"
         "\n"
-        "(not invoked — cyberos-skill-cli run cyberskill-vn/vn-mst-validate "
-        """--input '{"mst": "0123456789-001"}' does that)\n"""
+        "(not invoked — pass --invoke to dispatch through the Skill host)\n"
     )
 
 
@@ -112,10 +111,89 @@ def test_the_examples_of_the_documentation_are_real(shell: Shell) -> None:
         assert shell(*shlex.split(command)).stdout == output
 
 
-def test_a_query_cannot_command_the_terminal_or_the_shell(shell: Shell) -> None:
-    ended = shell("route", "hello '; rm x \x1b[2J")
+def test_a_query_cannot_command_the_terminal(shell: Shell) -> None:
+    ended = shell("route", "hello \x1b[2J", "--record")
     assert "\x1b" not in ended.stdout
-    assert "\"hello '\"'\"'; rm x" in ended.stdout
+
+
+RECORDED = re.compile(
+    r"recorded:    brain://(meta/cuo-decisions/\d+_[0-9a-f]{4}\.md)\n"
+    r"             seq=\d+  chain=[0-9a-f]{4}\.\.\.[0-9a-f]{4}\n"
+    r"request:     ([0-9a-f-]{36})\n\Z"
+)
+
+
+def test_a_query_is_routed_invoked_and_recorded_as_the_document_prints_it(shell: Shell) -> None:
+    ended = shell("route", "validate MST 0123456789", "--invoke", "--record")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    first, second, third, rest = ended.stdout.split("\n", 3)
+    assert first == "decision:    cyberskill-vn/vn-mst-validate (conf=0.6)"
+    assert re.fullmatch(r"invocation:  exit=0  elapsed_ms=[\d.]+", second)
+    assert third.startswith("stdout:      {")
+    found = RECORDED.fullmatch(rest)
+    assert found is not None
+    viewed = shell("view", found[1], app=skill_app)
+    assert "# CUO routing decision\n" in viewed.stdout
+    assert found[2] in viewed.stdout
+
+    explained = shell("explain", found[2])
+    assert explained.exit_code == 0
+    assert explained.stdout.startswith("query:       (the log holds a commitment alone)\n")
+    assert "  arguments:  (the log holds a commitment alone)\n" in explained.stdout
+    assert '  rationale:  "2 keyword hits"\n' in explained.stdout
+    assert "\nstate:       succeeded\ninvocation:  exit=0  " in explained.stdout
+    assert explained.stdout.endswith(rest)
+    told = answer(shell, "explain", found[2])
+    assert (told["query"], told["arguments"], told["exitCode"]) == (None, None, 0)
+    assert (told["state"], told["error"]) == ("succeeded", None)
+
+    again = shell("replay", found[2], "--query", "validate MST 0123456789")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout.endswith("\nreplay:      identical\n")
+    assert answer(shell, "replay", found[2], "--query", "validate MST 0123456789")["same"] is True
+    for words in ((), ("--query", "validate MST 0123456788")):
+        refused = shell("replay", found[2], *words)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("INPUT_INVALID: ")
+
+
+def test_a_decision_is_recorded_without_being_invoked(shell: Shell) -> None:
+    ended = shell("route", "send the invoice to our client", "--record")
+    assert ended.exit_code == 0
+    head, found, _ = ended.stdout.partition("\n(not invoked)\n\n")
+    assert found
+    assert head.startswith("decision:\n")
+    recorded = RECORDED.search(ended.stdout)
+    assert recorded is not None
+    assert answer(shell, "explain", recorded[2])["state"] == "deferred"
+
+
+def test_what_was_to_be_invoked_and_was_not_ends_with_1(shell: Shell) -> None:
+    ended = shell("route", "create an invoice for ACME, 12 million VND", "--invoke")
+    assert ended.exit_code == 1
+    assert ended.stdout.endswith("(not invoked — there is something to ask first)\n")
+    found = json.loads(shell("route", "hello there", "--invoke", "--record", "--format", "json").stdout)
+    assert (found["state"], found["result"]["exitCode"]) == ("succeeded", 0)
+    assert found["recorded"]["address"].startswith("brain://meta/cuo-decisions/")
+
+
+def test_a_decision_that_comes_out_otherwise_ends_with_1(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "validate MST 0123456789"
+    recorded = answer(shell, "route", query, "--record")
+    monkeypatch.setattr("subgraph.routing.router.THRESHOLD_PERCENT", 101)
+    ended = shell("replay", str(recorded["requestId"]), "--query", query)
+    assert ended.exit_code == 1
+    assert ended.stdout.endswith("\nreplay:      different: null (conf=0.6)\n")
+
+
+def test_a_request_that_is_not_there_is_refused(shell: Shell) -> None:
+    unknown = "0191b2f0-0000-4000-8000-000000000001"
+    assert shell("explain", unknown).exit_code == 1
+    assert shell("replay", unknown, "--query", "hello").exit_code == 1
+    for command in ("explain", "replay"):
+        assert shell(command, "a").exit_code == 2
 
 
 def test_a_decision_as_json_has_all_of_it(shell: Shell) -> None:
