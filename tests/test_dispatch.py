@@ -79,6 +79,7 @@ def test_a_decision_is_recorded_before_its_run_and_after_it(running: RunningServ
     (again,) = running.run(running.service.history.records(OPERATOR, found.record.address))
     assert again.markdown.splitlines()[5:7] == ["---", "# CUO routing decision"]
     assert "**Decision:** cyberskill-vn/vn-mst-validate\n" in again.markdown
+    assert running.run(running.service.audit_trail.check_structure(OPERATOR)) == ()
 
 
 def test_the_log_holds_neither_query_nor_arguments(running: RunningService) -> None:

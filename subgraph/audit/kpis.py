@@ -74,11 +74,21 @@ class _Ratio(_Figure):
     part: Sort
     whole: Sort
     at_least: float | None = None
+    at_most: float | None = None
 
     def measure(self, tallies: Sequence[Tally]) -> Kpi:
         part, whole = self.part.count(tallies), self.whole.count(tallies)
         value = part / whole if whole else None
-        return Kpi(self.name, self.description, "ratio", value, part, whole, at_least=self.at_least)
+        return Kpi(
+            self.name,
+            self.description,
+            "ratio",
+            value,
+            part,
+            whole,
+            at_least=self.at_least,
+            at_most=self.at_most,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,27 +175,32 @@ FIGURES: tuple[_Figure, ...] = (
         "Queries that were left to a person, of all whose decision was recorded.",
         part=Sort(_ROUTED, outcome="deferred"),
         whole=Sort(_ROUTED),
+        at_most=0.05,
     ),
     _Ratio(
         "routing_escalation_rate",
         "Queries that rules alone left open and a model was to decide, of all whose decision was recorded.",
         part=Sort(_ROUTED, outcome="escalated"),
         whole=Sort(_ROUTED),
+        at_most=0.10,
     ),
     _Ratio(
         "routing_success_rate",
         "Decisions whose skill was invoked and ended with exit code 0, of all that were invoked and ended.",
         part=Sort("routing.outcome", outcome="succeeded"),
         whole=Sort("routing.outcome"),
+        at_least=0.95,
     ),
     _Ratio(
         "routing_replay_equivalence",
         "Replays that gave the same bytes of decision, of all replays.",
         part=Sort("routing.replay", outcome="identical"),
         whole=Sort("routing.replay"),
+        at_least=1.0,
     ),
 )
-"""Another figure is another line. Targets are those of the Skill module's documents, section KPIs."""
+"""Another figure is another line. Targets are those of the documents of the Skill module
+and of the router, section KPIs."""
 
 
 async def read_kpis(database: Database, since: datetime | None = None) -> list[Kpi]:

@@ -98,6 +98,11 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
             "success_rate": (1, 2),
             "replay_equivalence": (3, 4),
         }
+        targets = {name: (each.target_is, each.target, each.met) for name, each in figures.items()}
+        assert targets["routing_defer_rate"] == ("at most", 0.05, False)
+        assert targets["routing_escalation_rate"] == ("at most", 0.1, False)
+        assert targets["routing_success_rate"] == ("at least", 0.95, False)
+        assert targets["routing_replay_equivalence"] == ("at least", 1.0, False)
 
     decided = [
         DecidedRouting(
