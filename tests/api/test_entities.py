@@ -20,15 +20,15 @@ query ($r: [_Any!]!) { _entities(representations: $r) {
 
 
 @pytest.fixture(scope="module")
-def invocations(shared_api: Client) -> list[str]:
+def invocations(api: Client) -> list[str]:
     document = 'mutation { invokeSkill(name: "cuo/echo", input: {}) { invocationId } }'
-    return [shared_api.data(document)["invokeSkill"]["invocationId"] for _ in range(3)]
+    return [api.data(document)["invokeSkill"]["invocationId"] for _ in range(3)]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def grants(shared_api: Client) -> None:
+def grants(api: Client) -> None:
     for capability in ("list_dir", "read_file"):
-        shared_api.data(
+        api.data(
             'mutation ($c: String!) { grantCapability(skillName: "cuo/echo", capability: $c) { grantedBy } }',
             c=capability,
         )
