@@ -351,13 +351,13 @@ BEGIN
         SELECT child.relname FROM pg_inherits
         JOIN pg_class AS child ON child.oid = inhrelid
         WHERE inhparent = 'audit.entry'::regclass
-            AND (substr(child.relname, 7)::bigint + 1) * width <= before
+            AND (substring(child.relname FROM '^entry_([0-9]+)$')::bigint + 1) * width <= before
         ORDER BY 1
     LOOP
         EXECUTE format('DROP TABLE audit.%I', name);
     END LOOP;
     RETURN (
-        SELECT min(substr(child.relname, 7)::bigint) * width FROM pg_inherits
+        SELECT min(substring(child.relname FROM '^entry_([0-9]+)$')::bigint) * width FROM pg_inherits
         JOIN pg_class AS child ON child.oid = inhrelid
         WHERE inhparent = 'audit.entry'::regclass
     );
