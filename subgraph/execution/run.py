@@ -140,7 +140,7 @@ class Run:
         self._instantiated = True
         store.set_limits(memory_size=ADDRESSABLE_BYTES, table_elements=_TABLE_ELEMENTS)
         before = self._watchdog.mapped_bytes()
-        self._watchdog.arm(before + self._allowed_bytes, _deadline_ticks(call), self._end_process)
+        self._watchdog.arm(before + self._allowed_bytes, self._end_process)
         try:
             result = call_run(function, store, call.input, call.output_bytes)
         finally:
@@ -149,8 +149,7 @@ class Run:
 
     def _instantiate(self, store: Store) -> Instance:
         call = self._call
-        deadline_ticks = _deadline_ticks(call)
-        store.set_epoch_deadline(deadline_ticks)
+        self._watchdog.limit(store, _deadline_ticks(call))
         store.set_limits(memory_size=call.memory_bytes, table_elements=_TABLE_ELEMENTS)
         if call.fuel is not None:
             store.set_fuel(call.fuel)
@@ -158,7 +157,7 @@ class Run:
             store.set_wasi(self._wasi())
         # All memories together; the store's limit is for each, and start functions may fill them.
         before = self._watchdog.mapped_bytes()
-        self._watchdog.arm(before + self._initial_bytes, deadline_ticks, self._end_process)
+        self._watchdog.arm(before + self._initial_bytes, self._end_process)
         instance = self._loaded.linker.instantiate(store, self._loaded.component)
         if self._watchdog.mapped_bytes() > before + self._initial_bytes:
             self._added_bytes = self._allowed_bytes + 1

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from wasmtime import Engine
+from wasmtime import Engine, Store
 
 from subgraph.execution.limits import TICK_MS
 
@@ -37,6 +37,8 @@ class Watchdog:
         self._page = os.sysconf("SC_PAGE_SIZE")
         self._lock = threading.Lock()
         self._ceiling: int | None = None
+        self._began = time.monotonic()
+        self._ticks = 0
         self._deadline_ticks = 0
         self._ticks_since_trip = 0
         self._give_up: Callable[[], None] = _nothing
@@ -50,7 +52,16 @@ class Watchdog:
         """Return the size of the process's private writable mappings, in bytes (proc(5), statm)."""
         return int(os.pread(self._account, 128, 0).split()[5]) * self._page
 
-    def arm(self, ceiling: int, deadline_ticks: int, give_up: Callable[[], None]) -> None:
+    def limit(self, store: Store, ticks: int) -> None:
+        """Give a guest its deadline, counted from now.
+
+        Ticks that are due and were not made yet are none of its own: on a busy machine many come at once.
+        """
+        with self._lock:
+            self._deadline_ticks = ticks + min(self._due(), _CATCH_UP_TICKS)
+            store.set_epoch_deadline(self._deadline_ticks)
+
+    def arm(self, ceiling: int, give_up: Callable[[], None]) -> None:
         """Watch a guest: interrupt it when mapped bytes exceed the ceiling.
 
         `give_up` is called, from this thread, when it goes on all the same: one instruction that fills
@@ -60,7 +71,6 @@ class Watchdog:
             self.tripped = False
             self._ticks_since_trip = 0
             self._ceiling = ceiling
-            self._deadline_ticks = deadline_ticks
             self._give_up = give_up
 
     def disarm(self) -> None:
@@ -77,16 +87,19 @@ class Watchdog:
         for engine in self._engines:
             engine.increment_epoch()
 
+    def _due(self) -> int:
+        """Count the ticks that have passed and were not made yet."""
+        return int((time.monotonic() - self._began) * 1000 / TICK_MS) - self._ticks
+
     def _tick_for_ever(self) -> None:
-        began, ticks = time.monotonic(), 0
         while True:
             time.sleep(TICK_MS / 1000)
-            # On a busy machine sleeps last longer than they should: ticks are those that have passed.
-            due = int((time.monotonic() - began) * 1000 / TICK_MS)
-            for _ in range(min(due - ticks, _CATCH_UP_TICKS)):
-                self._increment_epochs()
-            ticks = max(ticks, due)
             with self._lock:
+                # On a busy machine sleeps last longer than they should: ticks are those that have passed.
+                due = self._due()
+                for _ in range(min(due, _CATCH_UP_TICKS)):
+                    self._increment_epochs()
+                self._ticks += due
                 if self._ceiling is not None:
                     self._watch(self._ceiling)
 
