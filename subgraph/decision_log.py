@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
 from subgraph.audit import (
     AuditRecord,
+    ConsultedModel,
     DecidedRouting,
     ErrorNote,
     FinishedRouting,
@@ -24,6 +25,7 @@ from subgraph.audit import (
     RecordedInvocation,
     ReplayedRouting,
     SubjectKeys,
+    consultation_id,
     find_invocations,
     outcome_id,
     routing_page,
@@ -33,20 +35,40 @@ from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
 from subgraph.errors import InputInvalid
 from subgraph.principal import Principal, Scope
-from subgraph.routing import CatalogueSnapshot, Decision, RoutingDataInvalid, State, route
+from subgraph.routing import (
+    CatalogueSnapshot,
+    Consultation,
+    Decision,
+    RoutingDataInvalid,
+    State,
+    route,
+    settle,
+)
 from subgraph.routing.extractors import extract
 from subgraph.routing.stored import decision_of
 from subgraph.storage import Database
 
+MAX_PROMPT_BYTES = 48 * 1024
+"""Bytes of a prompt that an entry holds as ciphertext, in base64 64 KB of its 128: skills are within 20 KB, a
+query within 16."""
+
 _PERSONAL = frozenset({"query", "arguments"})
 _OF_THE_ENTRY = frozenset({"actor"})
+
+
+class Transcript(NamedTuple):
+    """The canonical bytes of a prompt, and the answer word for word; empty where there was none."""
+
+    prompt: bytes
+    answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
     """A decision as the log has it, and what became of it.
 
-    Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them, or can
+    `transcript` is what was sent to a model and what it answered, None where nobody was asked or nobody can
+    read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them, or can
     read them any more. `state` is how far it came; `run` and `error` are those of one that was invoked.
     """
 
@@ -56,6 +78,7 @@ class RecordedDecision:
     state: State
     run: RecordedInvocation | None = None
     error: ErrorNote | None = None
+    transcript: Transcript | None = None
 
     @property
     def chain(self) -> str:
@@ -88,6 +111,8 @@ class DecisionLog:
         if self._kept != snapshot.fingerprint:
             await self._database.execute("snapshot_put", snapshot.fingerprint, snapshot.encode())
             self._kept = snapshot.fingerprint
+        if decision.consultation is not None:
+            await self._ledger.append(self._consulted(decision.consultation, request_id, actor, key))
         encoded = decision.encode()
         entry = DecidedRouting(
             actor=actor,
@@ -108,6 +133,25 @@ class DecisionLog:
         ).encode()
         seq = await self._ledger.append(entry)
         return RecordedDecision(AuditRecord(seq, entry), decision, is_open=True, state=state)
+
+    def _consulted(self, asked: Consultation, request_id: str, actor: str, key: SubjectKey) -> ConsultedModel:
+        def sealed(part: Part, data: bytes, limit: int) -> dict[str, object] | None:
+            fits = self._subjects.encrypts and len(data) <= limit
+            return key.seal(request_id, part, data) if fits else None
+
+        return ConsultedModel(
+            actor=actor,
+            entry_id=str(consultation_id(UUID(request_id))),
+            request_id=request_id,
+            outcome=asked.outcome.value,
+            pick=asked.pick,
+            facts=asked.as_data(),
+            key_id=key.key_id,
+            prompt_commitment=key.commitment(request_id, Part.PROMPT, asked.prompt),
+            answer_commitment=key.commitment(request_id, Part.ANSWER, asked.answer),
+            sealed_prompt=sealed(Part.PROMPT, asked.prompt, MAX_PROMPT_BYTES),
+            sealed_answer=sealed(Part.ANSWER, asked.answer, MAX_SEALED_BYTES),
+        )
 
     async def finish(
         self, recorded: RecordedDecision, invocation_id: UUID | None, error: ErrorNote | None
@@ -179,6 +223,9 @@ class DecisionLog:
             by_persona=old.by_persona,
             cascade=old.cascade,
         ).stamped(body["id"], body["actor"])
+        if old.consultation is not None:
+            # What a model answered is an input, as the query is: nobody is asked again.
+            again = settle(again, snapshot, old.consultation, extract)
         if not _is(key.commitment(body["id"], Part.QUERY, again.query.encode()), body["queryCommitment"]):
             raise InputInvalid("this is not the query that was decided about")
         commitment = key.commitment(body["id"], Part.DECISION, again.encode())
@@ -193,8 +240,13 @@ class DecisionLog:
     async def _read(self, records: Sequence[AuditRecord]) -> list[RecordedDecision]:
         """Read decisions with what became of them, by two look-ups for all."""
         wanted = {outcome_id(UUID(each.body["id"])): each.body["id"] for each in records}
-        rows = await self._database.fetch("routing_entries", list(wanted)) if wanted else []
-        outcomes = {wanted[row["entry_id"]]: orjson.loads(row["entry"]) for row in rows}
+        asked = {consultation_id(UUID(each.body["id"])) for each in records if "model" in each.body}
+        rows = await self._database.fetch("routing_entries", [*wanted, *asked]) if wanted else []
+        outcomes = {
+            wanted[row["entry_id"]]: orjson.loads(row["entry"]) for row in rows if row["entry_id"] in wanted
+        }
+        told = [orjson.loads(row["entry"]) for row in rows if row["entry_id"] in asked]
+        consultations = {each["requestId"]: each for each in told}
         runs = [UUID(each["invocationId"]) for each in outcomes.values() if each["invocationId"] is not None]
         invocations = await find_invocations(self._database, runs) if runs else {}
         keys: dict[str, SubjectKey | None] = {}
@@ -202,7 +254,10 @@ class DecisionLog:
             if each.body["sealed"] is not None and each.actor not in keys:
                 keys[each.actor] = await self._subjects.find(each.actor)
         return [
-            _recorded(each, keys.get(each.actor), outcomes.get(each.body["id"]), invocations)
+            replace(
+                _recorded(each, keys.get(each.actor), outcomes.get(each.body["id"]), invocations),
+                transcript=_transcript(consultations.get(each.body["id"]), keys.get(each.actor)),
+            )
             for each in records
         ]
 
@@ -252,6 +307,20 @@ def _opened(body: Mapping[str, Any], key: SubjectKey | None) -> dict[str, Any] |
     except (ValueError, LookupError, TypeError) as error:
         raise LogDamaged("What was sealed of a decision cannot be opened by its key.") from error
     return opened
+
+
+def _transcript(body: Mapping[str, Any] | None, key: SubjectKey | None) -> Transcript | None:
+    """Open what was sealed of a consultation; None where nothing was, or the key is gone."""
+    if body is None or key is None or key.key_id != body["keyId"] or body["sealedPrompt"] is None:
+        return None
+    place = body["requestId"]
+    try:
+        return Transcript(
+            key.open(place, Part.PROMPT, body["sealedPrompt"]),
+            key.open(place, Part.ANSWER, body["sealedAnswer"]),
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise LogDamaged("What was sealed of a consultation cannot be opened by its key.") from error
 
 
 def _is(one: str, other: str) -> bool:

@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from subgraph.capabilities import Authority
+from subgraph.cascade.supervisor import Supervisor
 from subgraph.catalog import Catalog, SkillHeader
+from subgraph.errors import InputInvalid
 from subgraph.principal import Principal, Scope
-from subgraph.routing import CatalogueSnapshot, Decision, SkillEntry, route
+from subgraph.routing import CatalogueSnapshot, Decision, SkillEntry, Tier, route
 from subgraph.routing.evaluation import Case, Outcome, Report, measure
 from subgraph.routing.extractors import EXTRACTORS_VERSION, extract, has_extractor, to_input
 from subgraph.single_flight import SingleFlight
+
+_ASKED_AT_ONCE = 8  # queries of an evaluation that a gateway is asked about at the same time
 
 _State: TypeAlias = "tuple[int, frozenset[str]]"
 """What a snapshot was taken of: the generation of the catalogue, and the skills that are revoked."""
@@ -59,9 +63,10 @@ class RoutingDesk:
     Nothing is invoked here and nothing recorded.
     """
 
-    def __init__(self, catalog: Catalog, authority: Authority) -> None:
+    def __init__(self, catalog: Catalog, authority: Authority, supervisor: Supervisor | None = None) -> None:
         self._catalog = catalog
         self._authority = authority
+        self._supervisor = supervisor
         self._taken: _Taken | None = None
         self._taking: SingleFlight[_State, _Taken] = SingleFlight()
         self._versions: tuple[int, int] | None = None
@@ -80,8 +85,12 @@ class RoutingDesk:
         """Decide as `preview` does, and return with it the catalogue that the decision rests on."""
         principal.require(Scope.ROUTE)
         snapshot = (await self._current()).snapshot
-        decision = route(query, snapshot, extract, persona=persona)
-        return decision.stamped(str(uuid.uuid4()), principal.actor), snapshot
+        supervisor = self._supervisor
+        decision = route(query, snapshot, extract, persona=persona, cascade=supervisor is not None)
+        decision = decision.stamped(str(uuid.uuid4()), principal.actor)
+        if supervisor is not None:
+            decision = await supervisor.settled(decision, snapshot)
+        return decision, snapshot
 
     async def entries(self, principal: Principal) -> Entries:
         """List the skills that are routed to (`skill:read`)."""
@@ -102,11 +111,25 @@ class RoutingDesk:
         skill = SkillEntry.of(header, snapshot.bank, snapshot.personas)
         return _entry(skill, snapshot, routable=self._authority.revocation_of(header.path) is None)
 
-    async def evaluate(self, principal: Principal, cases: Sequence[Case]) -> Report:
-        """Route labelled queries, and compare what is decided with what is expected (`cuo:route`)."""
+    async def evaluate(
+        self, principal: Principal, cases: Sequence[Case], *, by_model: bool = False
+    ) -> Report:
+        """Route labelled queries, and compare what is decided with what is expected (`cuo:route`).
+
+        `by_model` asks the gateway about those that rules leave open. Raises `InputInvalid` without one.
+        """
         principal.require(Scope.ROUTE)
+        if by_model and self._supervisor is None:
+            raise InputInvalid("no model can be asked: set CYBEROS_LLM_URL and CYBEROS_LLM_MODEL")
         snapshot = (await self._current()).snapshot
-        return await asyncio.to_thread(_evaluate, snapshot, cases)
+        decisions = await asyncio.to_thread(_decisions, snapshot, cases, cascade=by_model)
+        if by_model and self._supervisor is not None:
+            judged = []
+            for at in range(0, len(decisions), _ASKED_AT_ONCE):
+                together = decisions[at : at + _ASKED_AT_ONCE]
+                judged += await asyncio.gather(*(self._supervisor.judged(one, snapshot) for one in together))
+            decisions = judged
+        return measure(cases, [_outcome(decision) for decision in decisions])
 
     async def _current(self) -> _Taken:
         """Return the snapshot of what is known at this moment. Raises `StorageUnavailable`."""
@@ -155,14 +178,15 @@ def _entry(skill: SkillEntry, snapshot: CatalogueSnapshot, *, routable: bool) ->
     return Entry(skill, keywords, has_extractor(skill.name), required, routable)
 
 
-def _evaluate(snapshot: CatalogueSnapshot, cases: Sequence[Case]) -> Report:
-    decisions = [route(case.text, snapshot, extract) for case in cases]
-    return measure(cases, [_outcome(decision) for decision in decisions])
+def _decisions(snapshot: CatalogueSnapshot, cases: Sequence[Case], *, cascade: bool) -> list[Decision]:
+    return [route(case.text, snapshot, extract, cascade=cascade) for case in cases]
 
 
 def _outcome(decision: Decision) -> Outcome:
+    # The cascade asks which skill is meant where it is not sure: the one that it names first is its pick.
+    asks = decision.tier is Tier.ASK and decision.best is not None
     return Outcome(
-        skill=decision.skill_name,
+        skill=decision.best.skill_name if asks and decision.best is not None else decision.skill_name,
         confidence=decision.confidence,
         arguments=decision.arguments,
         persona=decision.persona,

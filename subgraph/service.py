@@ -28,6 +28,8 @@ from subgraph.audit.log_tree import LogTree
 from subgraph.audit.upkeep import Upkeep
 from subgraph.audit_trail import AuditTrail
 from subgraph.capabilities import Authority, Broker
+from subgraph.cascade.gateway import GatewaySettings
+from subgraph.cascade.supervisor import Supervisor
 from subgraph.catalog import (
     ActivatedSkill,
     Catalog,
@@ -151,7 +153,9 @@ class Service:
         )
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
         self.history = History(self._catalog, self._database)
-        self.routing_desk = RoutingDesk(self._catalog, self._authority)
+        gateway = GatewaySettings.of(settings)
+        self._supervisor = None if gateway is None else Supervisor(self._database, self._subjects, gateway)
+        self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
         self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
@@ -190,6 +194,8 @@ class Service:
             await stack.enter_async_context(self._services)
             await stack.enter_async_context(self._catalog)
             await stack.enter_async_context(self._invoker)
+            if self._supervisor is not None:
+                await stack.enter_async_context(self._supervisor)
             if self._runs_skills:
                 await self._pool.started()
                 stack.push_async_callback(self._stop_activating)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -50,6 +51,25 @@ def bundled(name: str) -> Path:
     package = Path(__file__).parent
     packed = package / "_bundled" / name
     return packed if packed.is_dir() else package.parent / name
+
+
+def _check_gateway(address: str) -> None:
+    """Raise `ValueError` for what is no address, holds a password, or sends queries in clear."""
+    no_address = ValueError("CYBEROS_LLM_URL is written as https://host/v1")
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise no_address from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise no_address
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("CYBEROS_LLM_URL must not hold a password: CYBEROS_LLM_API_KEY is for the key")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        raise ValueError(
+            "CYBEROS_LLM_URL must be https: queries and the key would cross the network in clear; "
+            "http is for a gateway on this machine"
+        )
 
 
 class PayloadMode(StrEnum):
@@ -147,6 +167,32 @@ class Settings(BaseSettings):
     checkpoint_endpoint: str | None = Field(
         default=None, description="Address of the bucket's server, where it is not that of AWS."
     )
+    llm_url: str | None = Field(
+        default=None,
+        description="Address of a gateway that speaks as OpenAI does; unset leaves everything to rules.",
+    )
+    llm_model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Name of the model at the gateway; required with one.",
+    )
+    llm_api_key: SecretStr | None = Field(default=None, description="Key of the gateway, where it wants one.")
+    llm_timeout_ms: int = Field(
+        default=3000,
+        ge=50,
+        le=60_000,
+        description="Wall time of asking a model about one query, retries included, in milliseconds.",
+    )
+    llm_temperature: float = Field(
+        default=0.0, ge=0, le=2, allow_inf_nan=False, description="Temperature that the model is asked with."
+    )
+    llm_seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Seed that the model is asked with, where it heeds one."
+    )
+    llm_retries: int = Field(
+        default=1, ge=0, le=5, description="Further attempts after a failure that may pass, within that time."
+    )
     workers: int = Field(
         default_factory=lambda: max(2, os.cpu_count() or 2),
         ge=1,
@@ -208,6 +254,16 @@ class Settings(BaseSettings):
             raise ValueError("CYBEROS_CHECKPOINT_ENDPOINT is written as https://host or http://host:port")
         if endpoint is not None and self.checkpoint_bucket is None:
             raise ValueError("CYBEROS_CHECKPOINT_ENDPOINT is for a bucket: set CYBEROS_CHECKPOINT_BUCKET too")
+        return self
+
+    @model_validator(mode="after")
+    def _have_a_whole_gateway(self) -> Self:
+        if (self.llm_url is None) is not (self.llm_model is None):
+            raise ValueError("set both CYBEROS_LLM_URL and CYBEROS_LLM_MODEL, or neither")
+        if self.llm_api_key is not None and self.llm_url is None:
+            raise ValueError("CYBEROS_LLM_API_KEY is for a gateway: set CYBEROS_LLM_URL too")
+        if self.llm_url is not None:
+            _check_gateway(self.llm_url)
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ LAYERS = [
     {"execution"},
     {"audit_trail", "history", "oversight"},
     {"routing"},
+    {"cascade"},
     {"routing_desk", "decision_log"},
     {"dispatch"},
     {"service"},

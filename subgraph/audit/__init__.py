@@ -27,13 +27,21 @@ from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, in
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
-from subgraph.audit.routing import DecidedRouting, FinishedRouting, ReplayedRouting, outcome_id
+from subgraph.audit.routing import (
+    ConsultedModel,
+    DecidedRouting,
+    FinishedRouting,
+    ReplayedRouting,
+    consultation_id,
+    outcome_id,
+)
 from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
     "AuditRecord",
     "ChangedLimits",
     "ChangedTrust",
+    "ConsultedModel",
     "CreatedGrant",
     "DecidedRouting",
     "DecisionPage",
@@ -62,6 +70,7 @@ __all__ = [
     "Tally",
     "Totals",
     "canonical",
+    "consultation_id",
     "count_invocations",
     "decision_page",
     "find_invocations",

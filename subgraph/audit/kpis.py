@@ -180,9 +180,16 @@ FIGURES: tuple[_Figure, ...] = (
     _Ratio(
         "routing_escalation_rate",
         "Queries that rules alone left open and a model was to decide, of all whose decision was recorded.",
-        part=Sort(_ROUTED, outcome="escalated"),
+        part=Sort("routing.consultation"),
         whole=Sort(_ROUTED),
         at_most=0.10,
+    ),
+    _Percentile(
+        "routing_model_latency_p95",
+        "Time in which 95 % of the questions to a model ended, retries included.",
+        Sort("routing.consultation"),
+        95,
+        at_most=800.0,
     ),
     _Ratio(
         "routing_success_rate",

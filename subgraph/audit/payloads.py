@@ -47,12 +47,15 @@ a destroyed key cannot be read, which is what was asked for."""
 
 
 class Part(StrEnum):
-    """Of an invocation; the last two of a decision about a query, whose request then names the place."""
+    """Of an invocation; from `QUERY` on of a decision about a query, whose request then names the place."""
 
     INPUT = "input"
     OUTPUT = "output"
     QUERY = "query"
     DECISION = "decision"
+    PROMPT = "prompt"
+    ANSWER = "answer"
+    CONSULTATION = "consultation"
 
 
 class KeyUnusable(StorageUnavailable):

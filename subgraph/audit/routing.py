@@ -46,6 +46,47 @@ class DecidedRouting(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsultedModel(Entry):
+    """A model was to be asked about a query; its decision comes next. `entry_id` is `consultation_id`.
+
+    `facts` are the fields of the consultation that everybody may read. What was sent and what came back is
+    committed to under the caller's key, and sealed where payloads are encrypted: `sealed_prompt` and
+    `sealed_answer` are None without, and for what was too long. `outcome` is `answered`, or why there is no
+    answer to go by; `pick` is the skill that it picked.
+    """
+
+    kind: ClassVar[str] = "routing.consultation"
+
+    request_id: str
+    outcome: str
+    pick: str | None
+    facts: Mapping[str, Any]
+    key_id: str
+    prompt_commitment: str
+    answer_commitment: str
+    sealed_prompt: Mapping[str, Any] | None
+    sealed_answer: Mapping[str, Any] | None
+
+    def _level(self) -> str:
+        return "info" if self.outcome == "answered" else "warn"
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.pick}
+
+    def _details(self) -> dict[str, object]:
+        return {
+            **self.facts,
+            "requestId": self.request_id,
+            "code": self.outcome,
+            "keyId": self.key_id,
+            "promptCommitment": self.prompt_commitment,
+            "answerCommitment": self.answer_commitment,
+            "sealedPrompt": self.sealed_prompt,
+            "sealedAnswer": self.sealed_answer,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRouting(Entry):
     """What became of a decision that was to be invoked: `succeeded`, or `failed` with an error.
 
@@ -98,3 +139,8 @@ class ReplayedRouting(Entry):
 def outcome_id(request_id: UUID) -> UUID:
     """Name the entry that tells what became of a decision: it is found without being looked for."""
     return uuid5(request_id, "outcome")
+
+
+def consultation_id(request_id: UUID) -> UUID:
+    """Name the entry that tells how a model was asked about a query."""
+    return uuid5(request_id, "consultation")

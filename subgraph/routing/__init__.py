@@ -1,6 +1,7 @@
 """Which skill a query is for: rules, keywords and personas as data, no input or output of its own."""
 
 from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot, SkillEntry
+from subgraph.routing.consultation import Consultation, ConsultationOutcome
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -15,13 +16,18 @@ from subgraph.routing.deferral import Deferral
 from subgraph.routing.errors import RoutingDataInvalid
 from subgraph.routing.keyword_bank import KeywordBank, builtin_bank, load_bank, merged
 from subgraph.routing.personas import Persona, PersonaBook, builtin_personas
+from subgraph.routing.prompt import PROMPT_VERSION, Prompt, prompt_of
 from subgraph.routing.router import route, tier_of
 from subgraph.routing.scoring import Score
+from subgraph.routing.settling import settle
 
 __all__ = [
+    "PROMPT_VERSION",
     "RULES_VERSION",
     "Candidate",
     "CatalogueSnapshot",
+    "Consultation",
+    "ConsultationOutcome",
     "Decision",
     "Deferral",
     "Extraction",
@@ -30,6 +36,7 @@ __all__ = [
     "Nudge",
     "Persona",
     "PersonaBook",
+    "Prompt",
     "RouterPhase",
     "RoutingDataInvalid",
     "Score",
@@ -40,6 +47,8 @@ __all__ = [
     "builtin_personas",
     "load_bank",
     "merged",
+    "prompt_of",
     "route",
+    "settle",
     "tier_of",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from subgraph.errors import InputInvalid
+from subgraph.routing.consultation import Consultation
 from subgraph.routing.deferral import Deferral
 from subgraph.routing.scoring import Classification, Score
 
@@ -124,7 +125,8 @@ class Decision:
 
     `best` is the first candidate, picked or not; `alternatives` are those that were not picked, in the order
     of their ranks. `asked_persona`, `by_persona` and `cascade` are what the caller asked for: with the query
-    and the snapshot of `catalog_fingerprint` they make the decision again.
+    and the snapshot of `catalog_fingerprint` they make the decision again. `consultation` is how a model was
+    asked, where one was to be: it is an input as well.
     """
 
     query: str
@@ -152,6 +154,7 @@ class Decision:
     deferral: Deferral | None
     request_id: str | None = None
     actor: str | None = None
+    consultation: Consultation | None = None
 
     @property
     def confidence(self) -> float:
@@ -173,8 +176,9 @@ class Decision:
         return dataclasses.replace(self, request_id=request_id, actor=actor)
 
     def as_data(self) -> dict[str, Any]:
-        """Give it as JSON values, by the names of the documents."""
+        """Give it as JSON values, by the names of the documents; `model` where one was to be asked."""
         return {
+            **({} if self.consultation is None else {"model": self.consultation.as_data()}),
             "format": _FORMAT,
             "requestId": self.request_id,
             "actor": self.actor,

@@ -70,7 +70,7 @@ def route(
     percent = candidates[0].score.percent if candidates else 0
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
-        classification = _settled(classification, candidates[0])
+        classification = settled_by(classification, candidates[0])
         extraction = extract(candidates[0].score.skill.name, text)  # 7
         encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
         outcome = _with_arguments(outcome, extraction)
@@ -131,7 +131,7 @@ def _classification(
     return classify(reading, snapshot)
 
 
-def _settled(classification: Classification, picked: Candidate) -> Classification:
+def settled_by(classification: Classification, picked: Candidate) -> Classification:
     """Where the words leave the persona open, the skill that is picked settles it."""
     skill = picked.score.skill
     if classification.decided or skill.persona is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from subgraph.routing.catalogue import SkillEntry
+from subgraph.routing.consultation import consultation_of
 from subgraph.routing.decision import Candidate, Decision, Nudge, RouterPhase, State, Tier
 from subgraph.routing.deferral import Deferral
 from subgraph.routing.personas import Cause
@@ -53,6 +54,7 @@ def decision_of(data: Mapping[str, Any]) -> Decision:
         else Deferral(deferral["action"], deferral["seat"], deferral["held"], Cause(deferral["cause"])),
         request_id=data["requestId"],
         actor=data["actor"],
+        consultation=consultation_of(data["model"]) if "model" in data else None,
     )
 
 

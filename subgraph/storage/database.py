@@ -194,6 +194,11 @@ class Database:
             async with asyncio.timeout(timeout), self._session() as session:
                 await session._connection.fetchval("SELECT 1")  # noqa: SLF001 -- a class of this module
 
+    @property
+    def address(self) -> str:
+        """DSN of the server, for a client of another kind; it may hold a password."""
+        return self._dsn
+
     def migrations(self) -> tuple[Migration, ...]:
         """The files that the schema was made by: `start` has compared them with what was applied."""
         return read_migrations(self._settings.sql_dir)

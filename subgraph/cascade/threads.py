@@ -1,0 +1,202 @@
+"""What LangGraph keeps of consultations: in the service's own database, under the key of who asked.
+
+The tables are those of LangGraph's checkpointer and lie in a schema of their own. Whatever a query says is
+in columns that hold ciphertexts alone; whoever destroys a caller's key (`audit erase`) ends these as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import orjson
+
+from subgraph.audit.payloads import Part, SubjectKey
+from subgraph.errors import StorageUnavailable
+from subgraph.storage import Database
+from subgraph.storage.database import CALL_SECONDS, SERVER_COMMAND_MILLISECONDS, SERVICE_ROLE
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+    from psycopg_pool import AsyncConnectionPool
+
+    _Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+SCHEMA = "consultation"
+
+CONNECTIONS = 4
+CONNECT_SECONDS = 3
+
+FORGOTTEN_AFTER = "1 hour"
+"""Age of a thread that nobody works on any more: a consultation takes at most a minute."""
+
+LOCK_KEY = 0x6379_6265_726F_7332
+"""Of the advisory lock of whoever makes the tables (`cyberos2` in ASCII)."""
+
+LOCK_SECONDS = 30.0
+LOCK_POLL_SECONDS = 0.05
+
+_GRANTS = (
+    f"GRANT USAGE ON SCHEMA {SCHEMA} TO {SERVICE_ROLE}",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {SERVICE_ROLE}",
+)
+_OLD = f"""
+SELECT thread_id FROM checkpoints GROUP BY thread_id
+HAVING max((checkpoint ->> 'ts')::timestamptz) < now() - interval '{FORGOTTEN_AFTER}'
+"""  # noqa: S608 -- made of a constant of ours
+_VERSION = "SELECT max(v) AS v FROM checkpoint_migrations"
+_IS_MADE = f"SELECT to_regclass('{SCHEMA}.checkpoint_migrations') IS NOT NULL AS made"
+
+
+class SubjectCipher:
+    """Encrypts what LangGraph keeps of one request, under the key of who asked."""
+
+    NAME = "cyberos.subject"
+
+    def __init__(self, key: SubjectKey, request_id: str) -> None:
+        self._key = key
+        self._request_id = request_id
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        """Encrypt; return by what, and the ciphertext."""
+        return self.NAME, orjson.dumps(self._key.seal(self._request_id, Part.CONSULTATION, plaintext))
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        """Decrypt. Raises `ValueError` for what another key, or another request's, has encrypted."""
+        if ciphername != self.NAME:
+            raise ValueError(f"not encrypted by {self.NAME}")
+        return self._key.open(self._request_id, Part.CONSULTATION, orjson.loads(ciphertext))
+
+
+class Threads:
+    """The checkpoints of consultations. Methods raise `StorageUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pool: _Pool | None = None
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Make the tables if they are not there, and connect as the service's role."""
+        from psycopg.rows import dict_row
+        from psycopg_pool import AsyncConnectionPool
+
+        await self._make_tables()
+        pool: _Pool = AsyncConnectionPool(
+            self._database.address,
+            kwargs=_session(f"-c role={SERVICE_ROLE} -c statement_timeout={SERVER_COMMAND_MILLISECONDS}")
+            | {"row_factory": dict_row},
+            min_size=0,
+            max_size=CONNECTIONS,
+            timeout=CALL_SECONDS,
+            open=False,
+        )
+        async with AsyncExitStack() as stack:
+            with _guard():
+                await stack.enter_async_context(pool)
+            self._pool = pool
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pool = None
+        await self._resources.aclose()
+
+    def saver(self, key: SubjectKey, request_id: str) -> AsyncPostgresSaver:
+        """Return the checkpointer of one request; what it raises is for `guarded`."""
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+        from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+
+        return AsyncPostgresSaver(self._opened(), serde=EncryptedSerializer(SubjectCipher(key, request_id)))
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turn failures of the database into `StorageUnavailable`."""
+        with _guard():
+            yield
+
+    async def forget_old(self) -> None:
+        """Delete what was left by processes that were ended while a model was asked."""
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+
+        with _guard():
+            async with self._opened().connection() as connection:
+                rows = await (await connection.execute(_OLD)).fetchall()
+            await AsyncPostgresSaver(self._opened()).aprune(
+                [row["thread_id"] for row in rows], strategy="delete"
+            )
+
+    def _opened(self) -> _Pool:
+        if self._pool is None:
+            raise StorageUnavailable("The database is closed.")
+        return self._pool
+
+    async def _make_tables(self) -> None:
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+        from psycopg import AsyncConnection
+        from psycopg.rows import dict_row
+
+        with _guard():
+            connection = await AsyncConnection.connect(
+                self._database.address, row_factory=dict_row, **_session("")
+            )
+            async with connection:
+                if await _is_current(connection, len(AsyncPostgresSaver.MIGRATIONS)):
+                    return  # the usual start takes no lock
+                async with _lock(connection):
+                    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+                    await AsyncPostgresSaver(connection).setup()
+                    for grant in _GRANTS:
+                        await connection.execute(grant.encode())
+
+
+def _session(options: str) -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "prepare_threshold": 0,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "cyberos",
+        "options": f"-c search_path={SCHEMA} -c timezone=UTC {options}",
+    }
+
+
+async def _is_current(connection: AsyncConnection[DictRow], migrations: int) -> bool:
+    made = await (await connection.execute(_IS_MADE.encode())).fetchone()
+    if made is None or not made["made"]:
+        return False
+    row = await (await connection.execute(_VERSION)).fetchone()
+    return row is not None and row["v"] == migrations - 1
+
+
+@asynccontextmanager
+async def _lock(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
+    # Polled, as for migrations: CREATE INDEX CONCURRENTLY would wait for whoever waits in the server.
+    async with asyncio.timeout(LOCK_SECONDS):
+        while True:
+            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS taken", (LOCK_KEY,))
+            row = await cursor.fetchone()
+            if row is not None and row["taken"]:
+                break
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK_KEY,))
+
+
+@contextmanager
+def _guard() -> Iterator[None]:
+    from psycopg import Error
+    from psycopg_pool import PoolTimeout
+
+    try:
+        yield
+    except (Error, PoolTimeout, TimeoutError, OSError) as error:
+        # Without the message: it may quote the address, and a password may be in it.
+        raise StorageUnavailable(
+            f"What is kept of consultations cannot be reached ({type(error).__name__})."
+        ) from None
