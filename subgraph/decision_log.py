@@ -68,8 +68,8 @@ class RecordedDecision:
     """A decision as the log has it, and what became of it.
 
     `transcript` is what was sent to a model and what it answered, None where nobody was asked or nobody can
-    read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them, or can
-    read them any more. `state` is how far it came; `run` and `error` are those of one that was invoked.
+    read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them,
+    or can read them any more. `state` is how far it came; `run` and `error` are those of a run.
     """
 
     record: AuditRecord
@@ -251,7 +251,8 @@ class DecisionLog:
         invocations = await find_invocations(self._database, runs) if runs else {}
         keys: dict[str, SubjectKey | None] = {}
         for each in records:
-            if each.body["sealed"] is not None and each.actor not in keys:
+            has_sealed = each.body["sealed"] is not None or "model" in each.body
+            if has_sealed and each.actor not in keys:
                 keys[each.actor] = await self._subjects.find(each.actor)
         return [
             replace(
@@ -311,7 +312,9 @@ def _opened(body: Mapping[str, Any], key: SubjectKey | None) -> dict[str, Any] |
 
 def _transcript(body: Mapping[str, Any] | None, key: SubjectKey | None) -> Transcript | None:
     """Open what was sealed of a consultation; None where nothing was, or the key is gone."""
-    if body is None or key is None or key.key_id != body["keyId"] or body["sealedPrompt"] is None:
+    if body is None or key is None or key.key_id != body["keyId"]:
+        return None
+    if body["sealedPrompt"] is None or body["sealedAnswer"] is None:
         return None
     place = body["requestId"]
     try:

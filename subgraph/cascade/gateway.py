@@ -13,6 +13,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
@@ -118,7 +119,7 @@ class Gateway:
         self._client = openai.AsyncOpenAI(
             api_key=settings.key, base_url=settings.url, max_retries=0, http_client=self._http
         )
-        await _warm_up()
+        await _warm_up(openai)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -225,13 +226,24 @@ def _load() -> Any:
     return openai
 
 
-async def _warm_up() -> None:
-    """Go through LiteLLM once, which sends nothing: the first call imports for a second."""
+async def _warm_up(openai: Any) -> None:
+    """Go through LiteLLM once without a network: its first call imports for a second."""
     import litellm
 
-    await litellm.acompletion(
-        model="openai/none", messages=[{"role": "user", "content": ""}], mock_response="", num_retries=0
-    )
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "{}"}}
+    answer = {"id": "none", "object": "chat.completion", "created": 0, "model": "none", "choices": [choice]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(HTTPStatus.OK, json=answer))
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
+        client = openai.AsyncOpenAI(api_key="none", base_url="http://none.invalid", http_client=http)
+        await litellm.acompletion(
+            model="openai/none",
+            messages=[{"role": "user", "content": "none"}],
+            client=client,
+            api_key="none",
+            base_url="http://none.invalid",
+            max_retries=0,
+            num_retries=0,
+        )
 
 
 def _failed(error: Exception) -> _Reply:
@@ -311,5 +323,5 @@ def _consulted(
         tokens_in=reply.tokens_in,
         tokens_out=reply.tokens_out,
         cost=reply.cost,
-        answer=reply.answer.encode("utf-8", "replace"),
+        answer=reply.answer[:ANSWER_LIMIT].encode("utf-8", "replace"),
     )

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypedDict
@@ -58,6 +59,7 @@ class Supervisor:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            await asyncio.to_thread(_load)
             await stack.enter_async_context(self._gateway)
             await stack.enter_async_context(self._threads)
             if not self._subjects.encrypts:
@@ -122,3 +124,8 @@ class Supervisor:
         graph.add_edge("consult", "settle")
         graph.add_edge("settle", END)
         return graph.compile(checkpointer=saver)
+
+
+def _load() -> None:
+    """Import what the first query would wait for."""
+    import langsmith  # noqa: F401

@@ -20,7 +20,7 @@ from subgraph.decision_log import RecordedDecision, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
-from subgraph.routing import Decision
+from subgraph.routing import Consultation, Decision
 from subgraph.routing_desk import Entries, Entry, skill_input
 from subgraph.service import Service
 
@@ -193,6 +193,10 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         ("rationale", _quoted(decision.rationale)),
         ("routed", _quoted(decision.routed)),
     ]
+    if decision.cascade:
+        facts.append(("tier", decision.tier.value))
+    if decision.consultation is not None:
+        facts.append(("model", _asked(decision.consultation)))
     if decision.missing:
         facts.append(("missing", f"[{', '.join(decision.missing)}]"))
     if decision.ambiguous:
@@ -202,6 +206,19 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
     if decision.deferral is not None:
         facts.append(("deferred", f"{decision.deferral.seat} ({decision.deferral.held})"))
     return facts
+
+
+def _asked(asked: Consultation) -> str:
+    """Say how a model was asked, and what it picked."""
+    percent = asked.confidence_percent
+    said = f"{asked.pick or 'null'} (conf={percent / 100})" if percent is not None else "no answer"
+    parts = [asked.model, asked.outcome.value, said, f"attempts={asked.attempts}"]
+    parts.append(f"elapsed_ms={asked.elapsed_us / 1000:.1f}")
+    if asked.tokens_in is not None or asked.tokens_out is not None:
+        parts.append(f"tokens={asked.tokens_in or 0}+{asked.tokens_out or 0}")
+    if asked.cost is not None:
+        parts.append(f"cost_usd={asked.cost}")
+    return "  ".join(parts)
 
 
 def _way(decision: Decision) -> str:
@@ -356,6 +373,9 @@ def eval_(
         typer.Argument(exists=True, dir_okay=False, help="Labelled queries: evaluation/queries.yaml."),
     ],
     split: Annotated[str | None, typer.Option(help="Only the cases of one split.")] = None,
+    model: Annotated[
+        bool, typer.Option("--model", help="Ask the gateway about those that rules leave open; it may cost.")
+    ] = False,
     format_: AsFormat = Format.TEXT,
 ) -> None:
     """Route labelled queries, and report how well.
@@ -365,7 +385,7 @@ def eval_(
     false activation is one for a query that no skill is to answer; a wrong one, of another skill than the one
     that answers it. The calibration error is over the picks, in ten bins.
     """
-    evaluate(file, split, as_json=format_ is Format.JSON)
+    evaluate(file, split, by_model=model, as_json=format_ is Format.JSON)
 
 
 def main() -> None:

@@ -26,12 +26,12 @@ RATES = (
 """What is reported: its label, the rate, and the two counts that it is of."""
 
 
-def evaluate(file: Path, split: str | None, *, as_json: bool) -> None:
+def evaluate(file: Path, split: str | None, *, by_model: bool, as_json: bool) -> None:
     """Route the cases of a file, or of one split of it, and report."""
     cases = _cases(file, split)
 
     async def work(service: Service, principal: Principal) -> Report:
-        return await service.routing_desk.evaluate(principal, cases)
+        return await service.routing_desk.evaluate(principal, cases, by_model=by_model)
 
     report = with_service(work)
     if as_json:
