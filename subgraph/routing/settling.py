@@ -131,10 +131,10 @@ def _picked(decision: Decision, candidates: list[Candidate], extract: Extractor)
 def _ranked(decision: Decision, snapshot: CatalogueSnapshot, pick: str) -> list[Candidate]:
     """Rank the pick first, then what the rules scored, in their order."""
     scores = score(snapshot.index.read(decision.query), snapshot, len(snapshot.skills))
-    (skill,) = [each for each in snapshot.skills if each.path == pick]
+    skills = {each.path: each for each in snapshot.skills}
     found = [each for each in scores if each.skill.path == pick]
     others = [each.score for each in decision.alternatives if each.skill_name != pick]
-    first = found[0] if found else Score(skill, named=False, keywords=(), regional=False)
+    first = found[0] if found else Score(skills[pick], named=False, keywords=(), regional=False)
     ranked = [first, *others][: ALTERNATIVES_LIMIT + 1]
     return [Candidate(each, rank) for rank, each in enumerate(ranked, 1)]
 
