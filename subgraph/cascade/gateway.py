@@ -221,8 +221,9 @@ def _load() -> Any:
     litellm.turn_off_message_logging = True
     for kind in ("callbacks", "success_callback", "failure_callback", "input_callback", "service_callback"):
         setattr(litellm, kind, [])
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).disabled = True  # they print prompts and, at times, keys
+    logging.getLogger("openai").setLevel(logging.CRITICAL)  # those below it keep to it
     return openai
 
 

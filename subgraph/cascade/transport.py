@@ -15,6 +15,10 @@ CONNECTIONS = 16
 """Requests under way at once; others wait for one of them within their own time."""
 
 
+_SENT = frozenset({"host", "authorization", "content-type", "content-length", "accept", "connection"})
+"""Headers that are sent. Clients add names of organisations out of the environment, and of this machine."""
+
+
 class AnswerTooLong(httpx.TransportError):
     """The gateway sends more than an answer can be."""
 
@@ -31,9 +35,17 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Raises `httpx.TransportError`."""
-        # What is packed could unpack to any size.
-        request.headers["accept-encoding"] = "identity"
-        response = await self._inner.handle_async_request(request)
+        sent = {name: value for name, value in request.headers.items() if name in _SENT}
+        sent["accept-encoding"] = "identity"  # what is packed could unpack to any size
+        response = await self._inner.handle_async_request(
+            httpx.Request(
+                request.method,
+                request.url,
+                headers=sent,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+        )
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
             raise AnswerTooLong("the gateway packs its answer, which it was asked not to")
