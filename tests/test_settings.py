@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from subgraph.settings import Settings
+from subgraph.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,9 @@ def test_authentication_needs_an_audience(monkeypatch: pytest.MonkeyPatch, name:
         ("memory_limit_bytes", "1"),
         ("output_limit_bytes", "1023"), ("input_limit_bytes", "0"), ("database_connections", "0"),
         ("introspection", "perhaps"), ("jwt_issuer", ""),
+        ("llm_model", ""), ("llm_timeout_ms", "49"), ("llm_timeout_ms", "60001"), ("llm_temperature", "-0.1"),
+        ("llm_temperature", "2.1"), ("llm_temperature", "nan"), ("llm_seed", "-1"),
+        ("llm_seed", "2147483648"), ("llm_retries", "-1"), ("llm_retries", "6"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_names_its_variable(
@@ -96,4 +100,48 @@ def test_tokens_are_checked_by_a_key_or_by_a_key_set(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CYBEROS_JWKS_URL", "https://login.example.com/keys")
     monkeypatch.setenv("CYBEROS_JWT_AUDIENCE", "skills")
     with pytest.raises(ValidationError, match="not both"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://gateway.example/v1", "https://gateway.example:8443", "http://127.0.0.1:4000/v1",
+        "http://localhost:4000", "http://[::1]:4000/v1",
+    ],
+)  # fmt: skip
+def test_a_gateway_is_reached_by_https_or_on_this_machine(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CYBEROS_LLM_URL", url)
+    monkeypatch.setenv("CYBEROS_LLM_MODEL", "m")
+    assert Settings().llm_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://gateway.example/v1", "must be https"),
+        ("http://127.0.0.2/v1", "must be https"),
+        ("https://user:secret@gateway.example/v1", "must not hold a password"),
+        ("https://user@gateway.example/v1", "must not hold a password"),
+        ("ftp://gateway.example", "is written as"),
+        ("gateway.example/v1", "is written as"),
+        ("https:///v1", "is written as"),
+        ("https://gateway.example:port/v1", "is written as"),
+        ("https://[gateway/v1", "is written as"),
+        ("https://gateway.example/v1?key=secret", "is written as"),
+        ("https://gateway.example/v1#a", "is written as"),
+    ],
+)
+def test_no_other_address_is_a_gateway(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+    monkeypatch.setenv("CYBEROS_LLM_URL", url)
+    monkeypatch.setenv("CYBEROS_LLM_MODEL", "m")
+    with pytest.raises(ValueError, match=f"CYBEROS_LLM_URL {message}") as caught:
+        load_settings(os.environ)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["CYBEROS_LLM_URL", "CYBEROS_LLM_MODEL", "CYBEROS_LLM_API_KEY"])
+def test_half_a_gateway_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "https://gateway.example/v1")
+    with pytest.raises(ValidationError, match="CYBEROS_LLM_URL"):
         Settings()

@@ -273,6 +273,12 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
                 if found.error is None
                 else {"code": found.error.code, "message": found.error.message},
                 "recorded": _record(found),
+                "transcript": None
+                if found.transcript is None
+                else {
+                    "prompt": json.loads(found.transcript.prompt),
+                    "answer": found.transcript.answer.decode(),
+                },
             }
         )
         return

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subgraph.audit import (
+    ConsultedModel,
     DecidedRouting,
     Entry,
     FinishedRouting,
@@ -94,13 +95,15 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
         }
         assert found == {
             "defer_rate": (2, 5),
-            "escalation_rate": (1, 5),
+            "escalation_rate": (2, 5),
+            "model_latency_p95": (None, 2),
             "success_rate": (1, 2),
             "replay_equivalence": (3, 4),
         }
         targets = {name: (each.target_is, each.target, each.met) for name, each in figures.items()}
         assert targets["routing_defer_rate"] == ("at most", 0.05, False)
         assert targets["routing_escalation_rate"] == ("at most", 0.1, False)
+        assert targets["routing_model_latency_p95"] == ("at most", 800.0, False)
         assert targets["routing_success_rate"] == ("at least", 0.95, False)
         assert targets["routing_replay_equivalence"] == ("at least", 1.0, False)
 
@@ -115,7 +118,22 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
             decision_commitment="d",
             sealed=None,
         )
-        for state in ("invoking", "invoking", "deferred", "deferred", "escalated")
+        for state in ("invoking", "invoking", "deferred", "deferred", "picked")
+    ]
+    consulted = [
+        ConsultedModel(
+            actor="ann",
+            request_id="r",
+            outcome=outcome,
+            pick=None,
+            facts={"elapsedUs": elapsed_us},
+            key_id="k",
+            prompt_commitment="p",
+            answer_commitment="a",
+            sealed_prompt=None,
+            sealed_answer=None,
+        )
+        for outcome, elapsed_us in (("answered", 150_000), ("timeout", 3_000_000))
     ]
     outcomes = [
         FinishedRouting(
@@ -127,7 +145,7 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
         ReplayedRouting(actor="ann", request_id="r", skill=None, identical=identical)
         for identical in (True, True, True, False)
     ]
-    with_log(dsn, [*decided, *outcomes, *replays], scenario)
+    with_log(dsn, [*decided, *consulted, *outcomes, *replays], scenario)
 
 
 def test_latencies_are_of_their_executor_alone(dsn: str) -> None:

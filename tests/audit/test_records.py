@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from subgraph.audit import (
     ChangedLimits,
     ChangedTrust,
+    ConsultedModel,
     CreatedGrant,
     DecidedRouting,
     DeniedCapability,
@@ -97,6 +98,21 @@ ROUTED = DecidedRouting(
     sealed=None,
 )
 
+CONSULTED = ConsultedModel(
+    actor="ann",
+    at=WHEN,
+    entry_id="8c4e0000-0000-4000-8000-000000000002",
+    request_id="8c4e0000-0000-4000-8000-000000000001",
+    outcome="timeout",
+    pick=None,
+    facts={"model": "test-model", "temperature": "0.0", "seed": 0, "attempts": 2, "pick": None, "cost": None},
+    key_id="k",
+    prompt_commitment="ab" * 32,
+    answer_commitment="cd" * 32,
+    sealed_prompt=None,
+    sealed_answer=None,
+)
+
 
 def record(entry: Entry) -> AuditRecord:
     return AuditRecord(0, entry.encode())
@@ -131,7 +147,15 @@ def test_every_kind_has_a_form_that_shows_all_it_says(decision: Entry) -> None:
 
 
 def test_every_form_is_for_a_kind_that_there_is() -> None:
-    assert set(FORMS) == {decision.kind for decision in [*DECISIONS, ROUTED]}
+    assert set(FORMS) == {decision.kind for decision in [*DECISIONS, ROUTED, CONSULTED]}
+
+
+def test_how_a_model_was_asked_can_be_read() -> None:
+    consulted = record(CONSULTED)
+    assert consulted.address == "brain://meta/cuo-decisions/1747200611_8c4e.md"
+    assert "# CUO model asked\n" in consulted.markdown
+    assert "**Model:** test-model\n**Result:** timeout\n" in consulted.markdown
+    assert orjson.loads(CONSULTED.encode())["level"] == "warn"
 
 
 def test_a_decision_about_a_query_reads_as_the_documents_show() -> None:

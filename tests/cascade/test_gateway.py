@@ -340,3 +340,39 @@ def test_the_test_gateway_finds_the_query() -> None:
     body = {"messages": PROMPT.messages, "response_format": {"json_schema": {"schema": PROMPT.schema}}}
     asked = Asked("/", {}, body)
     assert (asked.query, asked.candidates) == ("what", list(SKILLS))
+
+
+WATCHED = """
+import asyncio, sys
+from subgraph.cascade.gateway import Gateway, GatewaySettings
+from subgraph.routing import Prompt
+
+places = set()
+
+def watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        places.add(args[1][:2])
+    elif event == "socket.getaddrinfo":
+        places.add((args[0], args[1]))
+
+sys.addaudithook(watch)
+
+async def main():
+    settings = GatewaySettings(sys.argv[1], "gpt-4o", "key", 10.0, 0.0, 7, 0)
+    async with Gateway(settings) as gateway:
+        found = await gateway.consult(Prompt("Say which.", "what", ("a/one",)))
+    print(found.outcome.value, sorted((str(host), int(port)) for host, port in places))
+
+asyncio.run(main())
+"""
+
+
+def test_nobody_but_the_gateway_is_spoken_to(server: ModelGateway) -> None:
+    """Neither for a list of prices, nor to report what was asked; the model is one of the list."""
+    environment = {**os.environ, "LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "ls-none"}
+    ended = subprocess.run(
+        [sys.executable, "-c", WATCHED, server.url],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    port = int(server.url.rpartition(":")[2].partition("/")[0])
+    assert ended.stdout == f"answered [('127.0.0.1', {port})]\n"
