@@ -154,7 +154,11 @@ class Service:
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
         self.history = History(self._catalog, self._database)
         gateway = GatewaySettings.of(settings)
-        self._supervisor = None if gateway is None else Supervisor(self._database, self._subjects, gateway)
+        self._supervisor = (
+            None
+            if gateway is None
+            else Supervisor(self._database, self._subjects, gateway, at_once=runs_skills)
+        )
         self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
         self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)

@@ -48,27 +48,42 @@ class _Request:
 
 
 class Supervisor:
-    """Settles decisions that rules left open. `async with` loads LiteLLM and LangGraph, and connects."""
+    """Settles decisions that rules left open.
 
-    def __init__(self, database: Database, subjects: SubjectKeys, settings: GatewaySettings) -> None:
+    LiteLLM and LangGraph take seconds to load. `at_once` has `async with` do so, and connect; without, the
+    first query that needs them does, for a process that may never have one.
+    """
+
+    def __init__(
+        self, database: Database, subjects: SubjectKeys, settings: GatewaySettings, *, at_once: bool
+    ) -> None:
         self._subjects = subjects
         self._gateway = Gateway(settings)
         self._threads = Threads(database)
-
-        self._resources = AsyncExitStack()
+        self._at_once = at_once
+        self._opening = asyncio.Lock()
+        self._resources: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
+        if self._at_once:
+            await self._open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            await resources.aclose()
+
+    async def _open(self) -> None:
+        async with self._opening, AsyncExitStack() as stack:
+            if self._resources is not None:
+                return
             await asyncio.to_thread(_load)
             await stack.enter_async_context(self._gateway)
             await stack.enter_async_context(self._threads)
             if not self._subjects.encrypts:
                 await self._threads.forget_old()
             self._resources = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._resources.aclose()
 
     async def settled(self, decision: Decision, snapshot: CatalogueSnapshot) -> Decision:
         """Settle a stamped decision; one that the rules did not escalate is returned as it is.
@@ -77,6 +92,7 @@ class Supervisor:
         """
         if decision.state is not State.ESCALATED:  # 1
             return decision
+        await self._open()
         from langsmith import tracing_context
 
         request_id = decision.request_id or ""
@@ -101,6 +117,7 @@ class Supervisor:
         """Settle a decision of nobody, for an evaluation: nothing is kept."""
         if decision.state is not State.ESCALATED:
             return decision
+        await self._open()
         return settle(decision, snapshot, await self._gateway.consult(prompt_of(decision, snapshot)), extract)
 
     def _graph(self, request: _Request, saver: AsyncPostgresSaver) -> CompiledStateGraph[Kept, Any, Any, Any]:

@@ -231,7 +231,8 @@ def test_additions_are_deliberate() -> None:
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
         "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
-        "HostCall", "InvocationError", "Kpi", "ModelConsultation", "ModelOutcome", "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
+        "HostCall", "InvocationError", "Kpi", "ModelConsultation", "ModelOutcome",
+            "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
         "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip

@@ -23,6 +23,7 @@ from subgraph.errors import Forbidden, InputInvalid, StorageUnavailable
 from subgraph.principal import Principal, Scope
 from subgraph.routing import Decision, RouterPhase, State, Tier, route
 from subgraph.routing.extractors import extract
+from subgraph.service import Service
 from subgraph.settings import PayloadMode
 from subgraph.storage import Database
 from tests.support.guests import ECHO
@@ -40,12 +41,14 @@ from tests.support.model_gateway import (
     saying,
 )
 from tests.support.postgres import empty_database, execute, run, settings_for, until
+from tests.support.routing import Found
 from tests.support.skills import (
     OPERATOR,
     Client,
     RunningService,
     application,
     component,
+    event_loop,
     service_in_process,
     skill_settings,
     write_skill,
@@ -513,3 +516,42 @@ def test_graphql_tells_how_a_model_was_asked(client: tuple[Client, ModelGateway]
     assert (failed["model"]["outcome"], failed["model"]["pick"]) == ("GATEWAY_ERROR", None)
     plain = asking.data(MODEL, query="hello world")["routeAndInvoke"]
     assert plain["model"] is None
+
+
+def test_whoever_goes_away_leaves_no_thread(running: Cascade) -> None:
+    async def work() -> None:
+        running.server.behaviour = lambda _: Reply(wait=30.0)
+        asking = asyncio.create_task(running.service.routing_desk.preview(OPERATOR, QUERY))
+        await until(lambda: bool(running.server.asked))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    running.run(work())
+    assert running.rows("checkpoints") == []
+    running.server.behaviour = picking(HELLO)
+    assert running.route(invoke=False).decision.skill_name == HELLO
+
+
+def test_what_cannot_be_recorded_is_refused_as_ever(
+    running: Cascade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subgraph.cascade.supervisor.extract", lambda *_: Found({"amount": 2**70}))
+    with pytest.raises(InputInvalid, match="beyond what can be recorded"):
+        running.route(invoke=False)
+    assert running.rows("checkpoints") == []
+
+
+def test_a_process_that_may_never_need_a_model_loads_it_when_it_does(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn, model_gateway(picking(HELLO)) as gateway, event_loop() as loop:
+        settings = cascade(tmp_path, dsn, gateway)
+        write_skill(settings.skill_roots[0], HELLO, guest=component(ECHO))
+        with loop.entered(Service(settings, runs_skills=False)) as service:
+            assert service._supervisor is not None
+            assert service._supervisor._resources is None
+
+            async def several() -> list[Decision]:
+                preview = service.routing_desk.preview
+                return list(await asyncio.gather(*(preview(OPERATOR, QUERY) for _ in range(3))))
+
+            assert {each.skill_name for each in loop.run(several())} == {HELLO}

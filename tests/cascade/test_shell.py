@@ -99,7 +99,7 @@ def test_queries_are_evaluated_by_a_model_where_that_is_asked_for(
     by_model = json.loads(shell("eval", str(file), "--model", "--format", "json").stdout)
     assert [asked.query for asked in gateway.asked] == [QUERY]
     assert by_model["overall"]["accuracy"] == by_rules["overall"]["accuracy"] == 1.0
-    assert by_model["overall"]["activated_right"] == 0  # one lacks arguments, the other is asked about
+    assert by_model["overall"]["activated_right"] == 1  # the other one is asked about
 
 
 def test_without_a_gateway_an_evaluation_by_model_is_refused(shell: Shell, tmp_path: Path) -> None:
