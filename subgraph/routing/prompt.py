@@ -7,6 +7,7 @@ same catalogue gives the same bytes of prompt.
 
 from __future__ import annotations
 
+import functools
 import json
 import unicodedata
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ of work.\
 """
 
 _DROPPED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
-_VARIATION_SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
+_VARIATION_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 _ELLIPSIS = "…"
 
 
@@ -97,7 +98,7 @@ def prompt_of(decision: Decision, snapshot: CatalogueSnapshot) -> Prompt:
     paths: list[str] = []
     size = 0
     for skill in _offered(decision, snapshot)[:CANDIDATES_LIMIT]:
-        line = _fenced({"skill": skill.path, "description": shown(skill.description, DESCRIPTION_LIMIT)})
+        line = _fenced({"skill": skill.path, "description": _described(skill.description, DESCRIPTION_LIMIT)})
         size += len(line.encode()) + 1
         if size > LISTING_BYTES:
             break
@@ -122,8 +123,11 @@ def shown(text: str, limit: int) -> str:
 def _hidden(character: str) -> bool:
     if character.isspace():
         return False
-    code = ord(character)
-    return unicodedata.category(character) in _DROPPED or any(code in each for each in _VARIATION_SELECTORS)
+    return unicodedata.category(character) in _DROPPED or character in _VARIATION_SELECTORS
+
+
+# Descriptions are the same from one query to the next, and letter by letter they take a millisecond each.
+_described = functools.lru_cache(maxsize=1024)(shown)
 
 
 def _fenced(value: object) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from subgraph.routing import Decision, State, route
+from subgraph.routing import Decision, State, Tier, route
 from subgraph.routing.evaluation import Case, Report, load_cases
 from subgraph.routing.extractors import extract
 from subgraph.routing.prompt import shown
+from subgraph.routing.router import THRESHOLD_PERCENT
 from subgraph.service import Service
 from subgraph.settings import Settings
-from tests.support.model_gateway import ModelGateway, labelled, model_gateway, obeying
+from tests.support.model_gateway import ModelGateway, labelled, model_gateway, obeying, picking
 from tests.support.postgres import empty_database, settings_for
 from tests.support.skills import OPERATOR, Loop, event_loop
 
@@ -114,11 +115,18 @@ def test_nor_does_it_by_a_model_that_does_what_a_query_says(running: Running) ->
     assert running.evaluate(CASES).tags["hostile"].false_activations == 0
 
 
-def test_a_model_that_obeys_opens_nothing_that_rules_alone_would_not(running: Running) -> None:
-    """Whatever a model says, a skill that it opens is one whose own words stand in the query."""
-    running.server.behaviour = obeying
-    for case in CASES:
-        decision = running.decided(case.text)
-        if decision.may_invoke and decision.consultation is not None:
-            assert decision.best is not None
-            assert decision.best.score.percent >= 30
+@pytest.mark.parametrize("skill", ["cuo/hello-world", "cuo/cto/srs-audit"])
+def test_a_model_that_was_turned_opens_nothing_that_rules_alone_would_not(
+    running: Running, skill: str
+) -> None:
+    """It takes a skill that needs no arguments, whatever is asked, and is sure of it."""
+    running.server.behaviour = picking(skill, 1.0)
+    decisions = [(case, running.decided(case.text)) for case in CASES]
+    turned = [(case, each) for case, each in decisions if each.consultation is not None]
+    assert len(turned) > 50
+    for case, each in turned:
+        if each.may_invoke:
+            assert each.best is not None
+            assert each.best.score.percent >= THRESHOLD_PERCENT
+            assert "hostile" not in case.tags
+    assert sum(each.tier is Tier.ASK for _, each in turned) > 50

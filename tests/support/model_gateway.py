@@ -139,6 +139,7 @@ def model_gateway(behaviour: Behaviour = picking(None)) -> Iterator[ModelGateway
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
