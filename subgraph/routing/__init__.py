@@ -1,6 +1,6 @@
 """Which skill a query is for: rules, keywords and personas as data, no input or output of its own."""
 
-from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot, SkillEntry
+from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -17,6 +17,7 @@ from subgraph.routing.keyword_bank import KeywordBank, builtin_bank, load_bank, 
 from subgraph.routing.personas import Persona, PersonaBook, builtin_personas
 from subgraph.routing.router import route, tier_of
 from subgraph.routing.scoring import Score
+from subgraph.routing.skill_entry import SkillEntry
 
 __all__ = [
     "RULES_VERSION",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Action, Cause
-
-if TYPE_CHECKING:
-    from subgraph.routing.catalogue import CatalogueSnapshot
 
 
 @dataclass(frozen=True, slots=True)

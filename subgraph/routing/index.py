@@ -6,16 +6,14 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from subgraph.routing.folding import fold, has_vietnamese_diacritics, plain_tokens, tokens
 from subgraph.routing.keyword_bank import KeywordBank
 from subgraph.routing.matcher import Matcher, Occurrence
 from subgraph.routing.patterns import Pattern, literal_pattern, parse_pattern, weight
 from subgraph.routing.personas import Action, PersonaBook
-
-if TYPE_CHECKING:
-    from subgraph.routing.catalogue import SkillEntry
+from subgraph.routing.skill_entry import SkillEntry
 
 REGION_VN = "VN"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from subgraph.routing.catalogue import SkillEntry
 from subgraph.routing.decision import Candidate, Decision, Nudge, RouterPhase, State, Tier
 from subgraph.routing.deferral import Deferral
 from subgraph.routing.personas import Cause
 from subgraph.routing.scoring import Classification, Score
+from subgraph.routing.skill_entry import SkillEntry
 
 
 def decision_of(data: Mapping[str, Any]) -> Decision:

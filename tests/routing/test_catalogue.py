@@ -15,8 +15,8 @@ from subgraph.routing import (
     builtin_bank,
     builtin_personas,
 )
-from subgraph.routing.catalogue import DEPENDENCIES_LIMIT
 from subgraph.routing.keyword_bank import BankEntry
+from subgraph.routing.skill_entry import DEPENDENCIES_LIMIT
 from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
 QUERY = "kiểm tra MST 0123456789-001"
