@@ -55,9 +55,10 @@ from subgraph.execution.pool import WorkerPool
 from subgraph.execution.script_pool import ScriptPool
 from subgraph.execution.tiers import TierPolicies
 from subgraph.history import History
+from subgraph.keyword_banks import KeywordBanks
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
-from subgraph.routing_desk import RoutingDesk
+from subgraph.routing_desk import Latencies, RoutingDesk
 from subgraph.settings import Settings
 from subgraph.storage import Database
 
@@ -81,6 +82,7 @@ class Measures:
     workers: int
     idle_workers: int
     checkpoint_age_seconds: float
+    routing: Latencies
 
 
 class Service:
@@ -90,7 +92,7 @@ class Service:
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
     are made through `oversight`, the log is read through `history` and proved through `audit_trail`, and
     which skill a query is for is asked at the `routing_desk`, acted on by the `dispatcher` and kept in the
-    `decision_log`.
+    `decision_log`; `keyword_banks` has the words that an operator adds.
     `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
     `ExecutionFailed`.
     """
@@ -152,6 +154,7 @@ class Service:
         self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
         self.history = History(self._catalog, self._database)
         self.routing_desk = RoutingDesk(self._catalog, self._authority)
+        self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
         self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
@@ -293,6 +296,7 @@ class Service:
             workers=self._pool.ready,
             idle_workers=len(self._pool.idle_workers()),
             checkpoint_age_seconds=self.audit_trail.checkpoint_age_seconds,
+            routing=self.routing_desk.latencies,
         )
 
     async def invoke(

@@ -21,7 +21,7 @@ LAYERS = [
     {"audit_trail", "history", "oversight"},
     {"routing"},
     {"routing_desk", "decision_log"},
-    {"dispatch"},
+    {"dispatch", "keyword_banks"},
     {"service"},
     {"authoring"},
     {"api", "cli", "host"},

@@ -1,6 +1,7 @@
 """What happened: canonical entries and the ledger that makes them durable."""
 
 from subgraph.audit.decisions import (
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -32,6 +33,7 @@ from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
     "AuditRecord",
+    "ChangedBank",
     "ChangedLimits",
     "ChangedTrust",
     "CreatedGrant",

@@ -92,6 +92,20 @@ FORMS: Mapping[str, Form] = {
         "Old entries dropped",
         (("First that is left", "first"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
     ),
+    "routing.bank": Form(
+        "Keyword bank changed",
+        (
+            ("Change", "code"),
+            ("Version", "version"),
+            ("SHA-256", "sha256"),
+            ("Skills", "skills"),
+            ("Keywords", "keywords"),
+            ("Text", "text"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Entry", "id"),
+        ),
+    ),
     "routing.decision": Form(
         "CUO routing decision",
         (

@@ -17,7 +17,7 @@ from subgraph.routing.keyword_bank import KeywordBank, bank_of, builtin_bank
 from subgraph.routing.personas import PersonaBook, builtin_personas, personas_of
 from subgraph.routing.skill_entry import SkillEntry, entry_of
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Version of folding, scoring, classification and tiers; another one may decide otherwise."""
 
 _FORMAT = "cyberos-catalogue-1"

@@ -1,17 +1,22 @@
-"""Actions that go to a person whatever their score."""
+"""What goes to a person whatever its score: actions that a query speaks of, and skills that could act so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from subgraph.capabilities.vocabulary import IRREVERSIBLE, declared_capabilities
 from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Action, Cause
+from subgraph.routing.skill_entry import SkillEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """An action that only a person does. `seat` is whose decision it is, `held` how that seat is filled."""
+    """An action that only a person does. `seat` is whose decision it is, `held` how that seat is filled.
+
+    `action` is that of a list, or a capability and the skill that declares it.
+    """
 
     action: str
     seat: str
@@ -44,3 +49,18 @@ def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
     order = {action: number for number, action in enumerate(snapshot.personas.actions())}
     chosen = min(weights, key=lambda one: (one.cause is Cause.MANIPULATION, -weights[one], order[one]))
     return Deferral(chosen.text, chosen.seat, snapshot.personas.personas[chosen.seat].held, chosen.cause)
+
+
+def irreversible_effect(skill: SkillEntry, snapshot: CatalogueSnapshot) -> Deferral | None:
+    """Find what a skill could do that cannot be undone; None where it declares nothing of that sort.
+
+    What it declares counts, granted or not: it can be granted no more, and a snapshot knows no less. The seat
+    is that of the skill's persona, the first of the book (the CEO) where it has none.
+    """
+    names = (each.name for each in declared_capabilities(skill.allowed_tools))
+    found = next((name for name in names if name in IRREVERSIBLE), None)
+    if found is None:
+        return None
+    seat = skill.persona or next(iter(snapshot.personas.personas))
+    held = snapshot.personas.personas[seat].held
+    return Deferral(f"{found} by {skill.path}", seat, held, Cause.IRREVERSIBLE)

@@ -6,6 +6,7 @@
 4. The persona is classified, unless the caller names one.
 5. The skills are scored, first those of the persona, then all.
 6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
+   A skill that could do what cannot be undone is not picked: its seat decides.
 7. Arguments are extracted for a skill that is picked; what is missing or ambiguous is asked for.
 """
 
@@ -28,7 +29,7 @@ from subgraph.routing.decision import (
     encoded,
     fixed,
 )
-from subgraph.routing.deferral import Deferral, deferral
+from subgraph.routing.deferral import Deferral, deferral, irreversible_effect
 from subgraph.routing.folding import checked
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Cause
@@ -71,6 +72,9 @@ def route(
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
         classification = _settled(classification, candidates[0])
+        deferred = irreversible_effect(candidates[0].score.skill, snapshot)
+        outcome = _deferred(deferred) if deferred else outcome
+    if outcome.routed:
         extraction = extract(candidates[0].score.skill.name, text)  # 7
         encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
         outcome = _with_arguments(outcome, extraction)

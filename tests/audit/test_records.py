@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from subgraph.audit import (
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -49,6 +50,7 @@ DECISIONS: list[Entry] = [
     DeniedCapability(**COMMON, capability="log", request_id="r", note="no"),  # type: ignore[arg-type]
     ChangedTrust(**COMMON, before="UNTRUSTED", after="LOCAL", warning="it opens"),  # type: ignore[arg-type]
     ChangedLimits(**COMMON, limits={"time_ms": 10}, executors=("WASM",)),  # type: ignore[arg-type]
+    ChangedBank(actor="ann", at=WHEN, version="1", sha256="ab", skills=1, keywords=2, text="version: 1"),
     RevokedSkill(**COMMON, note="it leaks"),  # type: ignore[arg-type]
     ReinstatedSkill(**COMMON, note=""),  # type: ignore[arg-type]
     ErasedSubject(
