@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Latencies:
-    """How long this process took to decide by rules. `counts` are by `LATENCY_BOUNDS`, the last beyond all."""
+    """How long decisions by rules took in this process. `counts` are by `LATENCY_BOUNDS`, the last beyond."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
     seconds: float = 0.0
@@ -86,8 +86,8 @@ class RoutingDesk:
     """Decides about queries. Each method names the scope that it needs.
 
     A snapshot of the catalogue is taken when somebody first asks, and anew after a skill was added, changed,
-    removed, revoked or reinstated, and after an operator set his keyword bank. A skill that is revoked is in no snapshot, and so is never picked.
-    Nothing is invoked here and nothing recorded.
+    removed, revoked or reinstated, and after an operator set a keyword bank. A skill that is revoked is in no
+    snapshot, and so is never picked. Nothing is invoked here and nothing recorded.
     """
 
     def __init__(self, catalog: Catalog, authority: Authority) -> None:
