@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,14 +13,16 @@ import typer
 
 from subgraph.cli.catalogue import NONE
 from subgraph.cli.evaluation import evaluate
-from subgraph.cli.output import say, say_fact, say_json, table, tell
+from subgraph.cli.formats import AsFormat, Format
+from subgraph.cli.output import say, say_json, table, tell
+from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
 from subgraph.decision_log import RecordedDecision, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
 from subgraph.routing import Decision
-from subgraph.routing_desk import Entries, Entry, skill_input
+from subgraph.routing_desk import Entries, skill_input
 from subgraph.service import Service
 
 app = typer.Typer(
@@ -35,16 +36,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class Format(StrEnum):
-    """How an answer is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-AsFormat = Annotated[Format, typer.Option("--format", help="How to write it.")]
 
 
 @app.command()
@@ -306,47 +297,9 @@ def _short(decision: Decision) -> str:
     return f"{decision.skill_name or 'null'} (conf={decision.confidence})"
 
 
-@app.command()
-def skills(
-    skill: Annotated[str, typer.Argument(help="Short name or path of the skill.")],
-    format_: AsFormat = Format.TEXT,
-) -> None:
-    """Show by what a skill is found, and what is read out of a query for it."""
-
-    async def work(service: Service, principal: Principal) -> Entry:
-        return await service.routing_desk.bank_of(principal, skill)
-
-    found = with_service(work)
-    if format_ is Format.JSON:
-        say_json(_as_json(found))
-        return
-    known = found.skill
-    say_fact("skill:", known.path)
-    say_fact("region:", known.region or NONE)
-    say_fact("persona:", known.persona or "any")
-    say_fact("keywords:", f"[{', '.join(found.keywords)}]")
-    say_fact("extractor:", known.name if found.has_extractor else "none; the skill gets the query itself")
-    say_fact("required:", f"[{', '.join(found.required)}]")
-    say_fact("depends_on:", f"[{', '.join(known.depends_on)}]")
-    say_fact("allowed_tools:", f" [{', '.join(known.allowed_tools.split())}]")
-    if not found.routable:
-        say_fact("REVOKED", "it is not routed to")
-
-
-def _as_json(found: Entry) -> dict[str, Any]:
-    known = found.skill
-    return {
-        "skill": known.path,
-        "version": known.version,
-        "region": known.region,
-        "persona": known.persona,
-        "keywords": list(found.keywords),
-        "extractor": known.name if found.has_extractor else None,
-        "required": list(found.required),
-        "depends_on": list(known.depends_on),
-        "allowed_tools": known.allowed_tools.split(),
-        "routable": found.routable,
-    }
+app.command()(skills)
+app.command()(personas)
+app.add_typer(bank_app, name="bank")
 
 
 @app.command("eval")

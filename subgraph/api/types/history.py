@@ -54,8 +54,8 @@ class Kpi:
         description="What was counted; null for a time and a confidence."
     )
     denominator: BigInt | None = strawberry.field(
-        description="Of how many; for a time, of how many runs it is, for a confidence, of how many decisions. "
-        "Null for a count."
+        description="Of how many; for a time, of how many runs it is, for a confidence, of how many "
+        "decisions. Null for a count."
     )
     target: float | None = strawberry.field(description="What the value should be, in its unit.")
     target_is: str | None = strawberry.field(description="at least, or at most.")

@@ -105,7 +105,10 @@ class Candidate:
 
 @strawberry.type(description="An action that only a person does.")
 class Deferral:
-    action: str = strawberry.field(description="The action, as the seat's list has it.")
+    action: str = strawberry.field(
+        description="The action, as a list has it; or a capability whose effects cannot be undone, and the "
+        "skill that declares it."
+    )
     seat: Persona = strawberry.field(description="Whose decision it is.")
     held: str = strawberry.field(description="How that seat is filled.")
     cause: Cause = strawberry.field(description="Why it goes to a person.")
@@ -282,7 +285,9 @@ class RoutingDecision:
         code = self.decision.persona
         return None if code is None else Persona(code)
 
-    @strawberry.field(description="The action that only a person does, where the query speaks of one.")
+    @strawberry.field(
+        description="What only a person does: the query speaks of it, or is for a skill that could do it."
+    )
     def deferral(self) -> Deferral | None:
         return None if self.decision.deferral is None else Deferral.of(self.decision.deferral)
 
