@@ -35,11 +35,13 @@ query ($query: String!, $persona: Persona) {
 """
 
 MST, INVOICE = "cyberskill-vn/vn-mst-validate", "cyberskill-vn/vn-vat-invoice"
+TIDY = "acme/tidy-up"
 
 
 def write_skills(root: Path) -> None:
     for path in (MST, INVOICE):
         write_skill(root, path, fields="metadata: {region: VN}", guest=component())
+    write_skill(root, TIDY, tools="exec_command(tidy)", guest=component())
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,74 @@ def test_a_decision_that_is_not_recorded_is_not_found(client: Client) -> None:
     assert (done["state"], done["seq"]) == ("SUCCEEDED", None)
     for unknown in (done["requestId"], "a"):
         assert client.data(DECISION, id=unknown) == {"decision": None}
+
+
+def test_a_query_is_invoked_within_a_persona(client: Client) -> None:
+    act = """mutation ($persona: Persona) {
+      routeAndInvoke(query: "validate MST 0123456789", persona: $persona, record: false) { skillName state }
+    }"""
+    cases = ("CFO", MST, "SUCCEEDED"), ("CPO", None, "DEFERRED"), (None, MST, "SUCCEEDED")
+    for persona, skill, state in cases:
+        done = client.data(act, persona=persona)["routeAndInvoke"]
+        assert (done["skillName"], done["state"]) == (skill, state)
+
+
+def test_the_seats_are_listed(client: Client) -> None:
+    seats = client.data("{ personas { code title held seats isEmerging autoOk defers } }")["personas"]
+    assert [each["code"] for each in seats] == [each.value for each in Persona]
+    assert seats[2] == {
+        "code": "CFO",
+        "title": "Finance & Runway",
+        "held": "to be filled · P2+",
+        "seats": ["CFO"],
+        "isEmerging": False,
+        "autoOk": list(builtin_personas().personas["CFO"].auto_ok),
+        "defers": ["send invoice to client", "execute wire", "approve refund", "change banking signatory"],
+    }
+    assert (seats[12]["seats"], seats[12]["isEmerging"], seats[12]["defers"]) == (["CEO", "CFO"], True, [])
+
+
+KEYWORDS = """
+fragment keywords on KeywordBank {
+  version catalogFingerprint text sha256 setBy setAt idioms
+  skills { skillName persona keywords added isInstalled }
+}
+"""
+SHOW = "{ keywordBank { ...keywords } }" + KEYWORDS
+SET = "mutation ($text: String!) { setKeywordBank(text: $text) { ...keywords } }" + KEYWORDS
+CLEAR = "mutation { clearKeywordBank { ...keywords } }" + KEYWORDS
+
+
+def test_an_operator_s_keywords_are_set_shown_and_cleared(client: Client) -> None:
+    before = client.data(SHOW)["keywordBank"]
+    assert (before["text"], before["sha256"], before["setBy"], before["setAt"]) == (None, None, None, None)
+    text = f"version: a\nbanks: {{CFO: {{{MST}: [mã ví dụ]}}, ANY: {{team/none: [mã ví]}}}}"
+    after = client.data(SET, text=text)["setKeywordBank"]
+    assert (after["text"], after["setBy"]) == (text, "local-operator")
+    assert [list(each.values()) for each in after["skills"]] == [
+        [MST, "CFO", ["mã ví dụ"], ["mã ví dụ"], True],
+        ["team/none", None, ["mã ví"], ["mã ví"], False],
+    ]
+    found = client.data(ROUTE, query="mã ví dụ 0123456789")["route"]
+    assert found["decision"]["skillName"] == MST
+    assert found["catalogFingerprint"] == after["catalogFingerprint"] != before["catalogFingerprint"]
+    assert client.code(SET, text=text.replace("CFO", "BOSS")) == "INPUT_INVALID"
+    assert client.data(SHOW)["keywordBank"] == after
+    assert client.data(CLEAR)["clearKeywordBank"] == before == client.data(SHOW)["keywordBank"]
+
+
+def test_a_skill_that_could_do_what_cannot_be_undone_is_not_invoked(client: Client) -> None:
+    decision = client.data(ROUTE, query="run tidy-up")["route"]["decision"]
+    assert decision["deferral"] == {
+        "action": f"exec_command by {TIDY}",
+        "seat": "CEO",
+        "held": "Founder seat",
+        "cause": "IRREVERSIBLE",
+    }
+    done = client.data(ACT, query="run tidy-up")["routeAndInvoke"]
+    assert (done["skillName"], done["state"], done["result"]) == (None, "DEFERRED", None)
+    # A person who has decided names the skill.
+    assert client.data(DISPATCH, name="tidy-up", arguments={"a": 1})["dispatchSkill"]["exitCode"] == 0
 
 
 def test_decisions_are_paged_and_referred_to(client: Client) -> None:

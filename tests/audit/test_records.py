@@ -50,7 +50,6 @@ DECISIONS: list[Entry] = [
     DeniedCapability(**COMMON, capability="log", request_id="r", note="no"),  # type: ignore[arg-type]
     ChangedTrust(**COMMON, before="UNTRUSTED", after="LOCAL", warning="it opens"),  # type: ignore[arg-type]
     ChangedLimits(**COMMON, limits={"time_ms": 10}, executors=("WASM",)),  # type: ignore[arg-type]
-    ChangedBank(actor="ann", at=WHEN, version="1", sha256="ab", skills=1, keywords=2, text="version: 1"),
     RevokedSkill(**COMMON, note="it leaks"),  # type: ignore[arg-type]
     ReinstatedSkill(**COMMON, note=""),  # type: ignore[arg-type]
     ErasedSubject(
@@ -71,6 +70,7 @@ DECISIONS: list[Entry] = [
         invocation_id=None,
         error=ErrorNote(code="GRANT_REQUIRED", message="no"),
     ),
+    ChangedBank(actor="ann", at=WHEN, version="1", sha256="ab", skills=1, keywords=2, text="version: 1"),
     ReplayedRouting(actor="ann", at=WHEN, request_id="r", skill=None, identical=True),
 ]
 ROUTED = DecidedRouting(
