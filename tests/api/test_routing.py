@@ -9,6 +9,7 @@ from uuid import UUID
 
 import jwt
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from subgraph.api.types import Persona
@@ -240,6 +241,30 @@ def test_a_skill_that_could_do_what_cannot_be_undone_is_not_invoked(client: Clie
     assert (done["skillName"], done["state"], done["result"]) == (None, "DEFERRED", None)
     # A person who has decided names the skill.
     assert client.data(DISPATCH, name="tidy-up", arguments={"a": 1})["dispatchSkill"]["exitCode"] == 0
+
+
+def test_metrics_tell_how_sure_the_router_was_and_how_long_it_took(client: Client) -> None:
+    def read() -> dict[tuple[str, str], float]:
+        text = client.request("GET", "/metrics").text
+        return {
+            (sample.name.removeprefix("cyberos_routing_"), sample.labels.get("le", "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    before = read()
+    for query, record in (("validate MST 0123456789", True), ("what is the weather", True), ("hello", False)):
+        client.data(ACT, query=query, record=record)
+    after = read()
+    more = {
+        key: after[key] - before[key] for key in after if key[0].startswith(("confidence", "decision_sec"))
+    }
+    bounds = ("0.1", "0.5", "0.6", "1.0", "+Inf")
+    assert [more["confidence_bucket", bound] for bound in bounds] == [1, 1, 2, 2, 2]
+    assert (more["confidence_count", ""], more["confidence_sum", ""]) == (2, pytest.approx(0.6))
+    assert more["decision_seconds_count", ""] == more["decision_seconds_bucket", "+Inf"] == 3
+    assert more["decision_seconds_sum", ""] > 0
+    assert ("decision_seconds_bucket", "0.005") in more
 
 
 def test_decisions_are_paged_and_referred_to(client: Client) -> None:

@@ -172,16 +172,20 @@ ADDED = {
         "availableSkills",
         "capabilityRequests",
         "invocations",
+        "keywordBank",
         "kpis",
+        "personas",
         "skillProblems",
     },
     "Mutation": {
+        "clearKeywordBank",
         "eraseSubject",
         "activateSkills",
         "answerCapabilityRequest",
         "grantAllCapabilities",
         "reinstateSkill",
         "revokeCapability",
+        "setKeywordBank",
         "setSkillLimits",
         "setSkillTrust",
     },
@@ -228,10 +232,10 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
+        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt", "CapabilityChanges",
         "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
-        "HostCall", "InvocationError", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
-        "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
+        "HostCall", "InvocationError", "KeywordBank", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier",
+        "ScoreBreakdown", "Seat", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None

