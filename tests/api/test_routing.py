@@ -256,12 +256,11 @@ def test_metrics_tell_how_sure_the_router_was_and_how_long_it_took(client: Clien
     for query, record in (("validate MST 0123456789", True), ("what is the weather", True), ("hello", False)):
         client.data(ACT, query=query, record=record)
     after = read()
-    more = {
-        key: after[key] - before[key] for key in after if key[0].startswith(("confidence", "decision_sec"))
-    }
+    more = {key: after[key] - before[key] for key in after if key in before}
     bounds = ("0.1", "0.5", "0.6", "1.0", "+Inf")
     assert [more["confidence_bucket", bound] for bound in bounds] == [1, 1, 2, 2, 2]
-    assert (more["confidence_count", ""], more["confidence_sum", ""]) == (2, pytest.approx(0.6))
+    assert more["confidence_count", ""] == 2
+    assert more["confidence_sum", ""] == pytest.approx(0.6)
     assert more["decision_seconds_count", ""] == more["decision_seconds_bucket", "+Inf"] == 3
     assert more["decision_seconds_sum", ""] > 0
     assert ("decision_seconds_bucket", "0.005") in more

@@ -232,8 +232,8 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt", "CapabilityChanges",
-        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
+        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt",
+        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
         "HostCall", "InvocationError", "KeywordBank", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier",
         "ScoreBreakdown", "Seat", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",
