@@ -233,10 +233,10 @@ def test_additions_are_deliberate() -> None:
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt",
-        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
-        "HostCall", "InvocationError", "KeywordBank", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier",
-        "ScoreBreakdown", "Seat", "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
-        "TrustTier",
+        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral",
+        "DeferralCause", "HostCall", "InvocationError", "KeywordBank", "Kpi", "RoutingNudge", "RoutingState",
+        "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits", "SkillLimitsInput", "SkillProblem",
+        "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None
 

@@ -1,4 +1,4 @@
-"""The document's examples with the arguments that are read out of them, and each tier, by the whole router."""
+"""The document's examples with the arguments that are read out of them, and each tier."""
 
 from __future__ import annotations
 
