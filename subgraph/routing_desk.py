@@ -195,9 +195,9 @@ def _take(state: _State, headers: Sequence[SkillHeader]) -> _Taken:
     return _Taken(state, at, snapshot)
 
 
-def _bank(own: OperatorBank | None) -> KeywordBank:
+def _bank(own: OperatorBank | None) -> KeywordBank | None:
     if own is None:
-        return builtin_bank()
+        return None  # the built-in one
     try:
         return merged(builtin_bank(), read_bank(own.text, "the operator's keyword bank"))
     except RoutingDataInvalid as error:
