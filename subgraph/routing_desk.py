@@ -11,8 +11,17 @@ from typing import TypeAlias
 
 from subgraph.capabilities import Authority
 from subgraph.catalog import Catalog, SkillHeader
+from subgraph.errors import SourceInvalid
 from subgraph.principal import Principal, Scope
-from subgraph.routing import CatalogueSnapshot, Decision, SkillEntry, route
+from subgraph.routing import (
+    CatalogueSnapshot,
+    ChainBroken,
+    ChainNode,
+    Decision,
+    SkillEntry,
+    plan_chain,
+    route,
+)
 from subgraph.routing.evaluation import Case, Outcome, Report, measure
 from subgraph.routing.extractors import EXTRACTORS_VERSION, extract, has_extractor, to_input
 from subgraph.single_flight import SingleFlight
@@ -82,6 +91,14 @@ class RoutingDesk:
         snapshot = (await self._current()).snapshot
         decision = route(query, snapshot, extract, persona=persona)
         return decision.stamped(str(uuid.uuid4()), principal.actor), snapshot
+
+    async def chain_of(self, header: SkillHeader) -> ChainNode:
+        """Plan the runs of a skill. Raises `SourceInvalid` for a chain that cannot be run."""
+        snapshot = (await self._current()).snapshot
+        try:
+            return plan_chain(SkillEntry.of(header, snapshot.bank, snapshot.personas), snapshot)
+        except ChainBroken as broken:
+            raise SourceInvalid(f"{header.path} cannot be run: {broken}") from broken
 
     async def entries(self, principal: Principal) -> Entries:
         """List the skills that are routed to (`skill:read`)."""

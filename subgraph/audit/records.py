@@ -128,6 +128,21 @@ FORMS: Mapping[str, Form] = {
         folder="meta/cuo-decisions",
         schema="cuo-decision-v1",
     ),
+    "routing.chain": Form(
+        "CUO chain",
+        (
+            ("Decision", "skill"),
+            ("Result", "code"),
+            ("Steps", "steps"),
+            ("Elapsed us", "elapsedUs"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+            ("Entry", "id"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
+    ),
     "routing.replay": Form(
         "CUO decision replayed",
         (

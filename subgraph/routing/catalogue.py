@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
+from subgraph.catalog.chain import CHAIN_TEXT_LIMIT
 from subgraph.catalog.header import SkillHeader
 from subgraph.routing.data_file import Data, Part
 from subgraph.routing.errors import RoutingDataInvalid
@@ -18,21 +19,21 @@ from subgraph.routing.index import RoutingIndex
 from subgraph.routing.keyword_bank import KeywordBank, bank_of, builtin_bank
 from subgraph.routing.personas import PersonaBook, builtin_personas, personas_of
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Version of folding, scoring, classification and tiers; another one may decide otherwise."""
 
-DEPENDENCIES_LIMIT = 32
-"""Bound of the skills that one skill says it depends on."""
+CHAIN_KEPT = CHAIN_TEXT_LIMIT + 1
+"""Characters that are kept of how a skill's dependencies are run: of one that is too long, that it is."""
 
 _FORMAT = "cyberos-catalogue-1"
-_FIELDS = ("allowed_tools", "depends_on", "description", "path", "persona", "region", "version")
-_SEPARATOR = re.compile(r"[\s,]+")
+_FIELDS = ("allowed_tools", "chain", "depends_on", "description", "path", "persona", "region", "version")
 
 
 class SkillEntry(NamedTuple):
     """What routing knows of a skill. `persona` is None for a skill of every persona.
 
     `description` and `allowed_tools` are the skill's own words: shown, fenced in a prompt, never scored.
+    `chain` is how it has its dependencies run; see `subgraph.catalog.chain`.
     """
 
     path: str
@@ -40,6 +41,7 @@ class SkillEntry(NamedTuple):
     region: str | None
     description: str
     depends_on: tuple[str, ...]
+    chain: str
     allowed_tools: str
     persona: str | None
 
@@ -53,13 +55,13 @@ class SkillEntry(NamedTuple):
         extensions = header.extensions
         claim = personas.personas.get(extensions.get("cyberos-persona", ""))
         claimed = None if claim is None or claim.is_emerging else claim.code
-        words = _SEPARATOR.split(extensions.get("cyberos-depends-on", ""))
         return cls(
             header.path,
             header.version,
             header.region,
             header.description,
-            tuple(dict.fromkeys(filter(None, words)))[:DEPENDENCIES_LIMIT],
+            header.depends_on,
+            header.chain[:CHAIN_KEPT],
             header.allowed_tools,
             bank.skills[header.path].persona if header.path in bank.skills else claimed,
         )
@@ -110,6 +112,19 @@ class CatalogueSnapshot:
     def index(self) -> RoutingIndex:
         """The tables that queries are looked up in."""
         return RoutingIndex(self.skills, self.bank, self.personas)
+
+    @functools.cached_property
+    def by_path(self) -> Mapping[str, SkillEntry]:
+        """The skills by their paths."""
+        return {skill.path: skill for skill in self.skills}
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Sequence[str]]:
+        """The paths of skills by their short names."""
+        named: dict[str, list[str]] = defaultdict(list)
+        for skill in self.skills:
+            named[skill.name].append(skill.path)
+        return named
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -163,6 +178,7 @@ def _entry(part: Part) -> SkillEntry:
         region=_optional(fields["region"]),
         description=_any_text(fields["description"]),
         depends_on=tuple(item.text() for item in fields["depends_on"].items()),
+        chain=_any_text(fields["chain"]),
         allowed_tools=_any_text(fields["allowed_tools"]),
         persona=_optional(fields["persona"]),
     )

@@ -7,6 +7,7 @@
 5. The skills are scored, first those of the persona, then all.
 6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
 7. Arguments are extracted for a skill that is picked; what is missing or ambiguous is asked for.
+8. The skills that it has run before it are planned.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from subgraph.routing.catalogue import CatalogueSnapshot
+from subgraph.routing.catalogue import CatalogueSnapshot, SkillEntry
+from subgraph.routing.chains import ChainBroken, PlannedStep, plan_chain
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -71,9 +73,10 @@ def route(
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
         classification = _settled(classification, candidates[0])
-        extraction = extract(candidates[0].score.skill.name, text)  # 7
+        picked = candidates[0].score.skill
+        extraction = extract(picked.name, text)  # 7
         encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
-        outcome = _with_arguments(outcome, extraction)
+        outcome = _with_chain(_with_arguments(outcome, extraction), picked, snapshot)  # 8
     return Decision(
         query=text,
         asked_persona=persona,
@@ -90,10 +93,11 @@ def route(
         missing=outcome.missing,
         ambiguous=outcome.ambiguous,
         question=outcome.question,
+        chain=outcome.chain,
         confidence_percent=percent,
         rationale=outcome.rationale,
         routed=outcome.routed,
-        router_phase=RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE,
+        router_phase=_phase(outcome, within=within),
         tier=outcome.tier,
         nudge=outcome.nudge,
         state=outcome.state,
@@ -112,6 +116,7 @@ class _Outcome(NamedTuple):
     arguments: Mapping[str, object] = MappingProxyType({})
     missing: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
+    chain: tuple[PlannedStep, ...] = ()
 
     @property
     def routed(self) -> bool:
@@ -199,6 +204,21 @@ def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
     if not given.missing and not given.ambiguous and given.question is None:
         return given
     return given._replace(tier=Tier.ASK, nudge=Nudge.QUESTION)
+
+
+def _with_chain(outcome: _Outcome, picked: SkillEntry, snapshot: CatalogueSnapshot) -> _Outcome:
+    """Plan the runs of the skill that is picked; a person looks at one whose chain cannot be run."""
+    try:
+        return outcome._replace(chain=plan_chain(picked, snapshot).steps)
+    except ChainBroken as broken:
+        rationale = f"{outcome.rationale}; it cannot be run: {broken}"
+        return outcome._replace(tier=Tier.ASK, nudge=Nudge.REVIEW, rationale=rationale)
+
+
+def _phase(outcome: _Outcome, *, within: bool) -> RouterPhase:
+    if outcome.chain:
+        return RouterPhase.PHASE3_CHAIN
+    return RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE
 
 
 def _in_language(reading: Reading, vietnamese: str, english: str) -> str:
