@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 DEPTH_LIMIT = 8
 """Bound of the keys of one pointer."""
+
+
+_STRAY_TILDE = re.compile(r"~(?![01])")
 
 
 class PointerInvalid(ValueError):
@@ -35,7 +39,7 @@ class Pointer(NamedTuple):
             raise PointerInvalid("is no JSON Pointer: it must begin with a slash")
         if len(keys) > DEPTH_LIMIT:
             raise PointerInvalid(f"is deeper than {DEPTH_LIMIT} keys")
-        if any("~" in key.replace("~0", "").replace("~1", "") for key in keys):
+        if _STRAY_TILDE.search(text):
             raise PointerInvalid("is no JSON Pointer: ~ is written ~0, and / is ~1")
         return cls(tuple(key.replace("~1", "/").replace("~0", "~") for key in keys))
 

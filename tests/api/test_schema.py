@@ -149,7 +149,9 @@ ADDED = {
         "ambiguous",
         "breakdown",
         "catalogFingerprint",
+        "chain",
         "deferral",
+        "error",
         "input",
         "invocationId",
         "missing",
@@ -229,7 +231,8 @@ def test_additions_are_deliberate() -> None:
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
-        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
+        "CapabilityRequest", "CapabilityRequestState", "ChainStep", "ChainStepStatus", "DeclaredCapability",
+        "Deferral", "DeferralCause",
         "HostCall", "InvocationError", "Kpi", "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
         "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
         "TrustTier",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from subgraph.audit import (
+    ChainStepNote,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -18,6 +19,7 @@ from subgraph.audit import (
     Entry,
     ErasedSubject,
     ErrorNote,
+    FinishedChain,
     FinishedRouting,
     Ledger,
     ReinstatedSkill,
@@ -70,6 +72,15 @@ DECISIONS: list[Entry] = [
         error=ErrorNote(code="GRANT_REQUIRED", message="no"),
     ),
     ReplayedRouting(actor="ann", at=WHEN, request_id="r", skill=None, identical=True),
+    FinishedChain(
+        actor="ann",
+        at=WHEN,
+        request_id="r",
+        state="failed",
+        skill="a",
+        steps=[ChainStepNote("buyer", "b", "failed", None, "GRANT_REQUIRED")],
+        elapsed_us=1,
+    ),
 ]
 ROUTED = DecidedRouting(
     actor="ann",
@@ -164,6 +175,7 @@ def test_a_decision_about_a_query_reads_as_the_documents_show() -> None:
 def test_fields_that_say_nothing_are_left_out() -> None:
     assert "**Note:**" not in record(DECISIONS[7]).markdown
     assert "**Subject:** binh\n**Key destroyed:** false\n" in record(DECISIONS[8]).markdown
+    assert "**Steps:** buyer b failed GRANT\\_REQUIRED\n" in record(DECISIONS[-1]).markdown
     assert "**Limits:** time\\_ms=10\n**Executors:** WASM\n" in record(DECISIONS[5]).markdown
 
 

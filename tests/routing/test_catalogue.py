@@ -90,6 +90,7 @@ def test_the_fingerprint_changes_with_all_that_routing_depends_on() -> None:
         first._replace(region="EU"),
         first._replace(description="Other."),
         first._replace(persona="CTO"),
+        first._replace(chain="{}"),
     ]
     others += [dataclasses.replace(own, skills=(one, *rest)) for one in changed]
     prints = {own.fingerprint, *(other.fingerprint for other in others)}
@@ -115,7 +116,7 @@ def edited(**changes: Any) -> bytes:
 
 
 SKILL: dict[str, Any] = {
-    "allowed_tools": "", "depends_on": [], "description": "d", "path": "a/b", "persona": None,
+    "allowed_tools": "", "chain": "", "depends_on": [], "description": "d", "path": "a/b", "persona": None,
     "region": None, "version": None,
 }  # fmt: skip
 
