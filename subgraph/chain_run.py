@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -20,12 +20,20 @@ from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
 from subgraph.routing import ChainNode, PlannedStep
 
+NOTHING: tuple[str, ...] = ()
+"""The capabilities of a run that has none."""
+
 
 class SkillRunner(Protocol):
     """Runs skills, and refuses what the broker refuses: the service."""
 
-    async def invoke(self, principal: Principal, name: str, value: object) -> Invocation:
-        """Run a skill."""
+    async def invoke(
+        self, principal: Principal, name: str, value: object, capabilities: Sequence[str] | None
+    ) -> Invocation:
+        """Run a skill with these capabilities, None for all that were granted."""
+
+    async def is_trusted(self, name: str) -> bool:
+        """Tell whether the operator chose a skill."""
 
     async def check_needs(
         self, principal: Principal, name: str, value: object, needed: Collection[str] | None
@@ -115,6 +123,9 @@ async def run_chain(
     2. The steps run by generations, those of one side by side.
     3. A run that is refused, fails, or gives another answer than is expected stops the chain: those beside it
        come to their end, and none is begun after it.
+
+    What a skill has that the operator did not choose is run without capabilities: what a person granted to a
+    skill was not granted to whoever has it run.
     """
     began = time.monotonic()
     runs = _Runs(runner, principal, chain)
@@ -129,6 +140,8 @@ class _Runs:
     principal: Principal
     chain: ChainNode
     done: dict[int, StepRun] = field(default_factory=dict)
+    bare: set[int] = field(default_factory=set)
+    """The runs without capabilities."""
     stopped: bool = False
 
     def ended(self) -> tuple[StepRun, ...]:
@@ -142,21 +155,29 @@ class _Runs:
         What the places ask for is known of the last skill alone: the others get their inputs on the way, so
         all that they can need must be granted.
         """
-        for node in chain.nodes():
-            needed: Collection[str] | None = None
-            if node.needs is not None:
-                needed = [
-                    name
-                    for name, place in node.needs.items()
-                    if place is None or node is not chain or _has(place, given)
-                ]
-            name, value = exact_name(node.planned.skill_path), given if node is chain else {}
-            try:
-                await self.runner.check_needs(self.principal, name, value, needed)
-            except SubgraphError as refusal:
-                self._refuse(node, None, refusal)
-                return False
-        return True
+        at = chain
+        try:
+            # What a run must have depends on who has it run, and those come after it.
+            for at in chain.nodes():
+                if at.generations and not await self.runner.is_trusted(exact_name(at.planned.skill_path)):
+                    self.bare.update(node.planned.index for node in at.nodes() if node is not at)
+            for at in chain.nodes():
+                name, value = exact_name(at.planned.skill_path), given if at is chain else {}
+                await self.runner.check_needs(self.principal, name, value, self._needed(at, given))
+        except SubgraphError as refusal:
+            self._refuse(at, None, refusal)
+        return not self.stopped
+
+    def _needed(self, node: ChainNode, given: Mapping[str, object]) -> Collection[str] | None:
+        if node.planned.index in self.bare:
+            return NOTHING
+        if node.needs is None:
+            return None
+        return [
+            name
+            for name, place in node.needs.items()
+            if place is None or node is not self.chain or _has(place, given)
+        ]
 
     async def run(self, node: ChainNode, given: Mapping[str, object]) -> Any:
         """Run a skill after its steps; return its answer, None once the chain is stopped."""
@@ -187,7 +208,8 @@ class _Runs:
             return None
         name = exact_name(node.planned.skill_path)
         try:
-            invocation = await self.runner.invoke(self.principal, name, dict(given))
+            capabilities = NOTHING if node.planned.index in self.bare else None
+            invocation = await self.runner.invoke(self.principal, name, dict(given), capabilities)
         except SubgraphError as refusal:
             self._refuse(node, given, refusal)
             return None

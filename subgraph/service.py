@@ -321,6 +321,10 @@ class Service:
         self._notice(f"{ON_SKILL}{invocation.skill_path}")
         return invocation
 
+    async def is_trusted(self, name: str) -> bool:
+        """Tell whether the operator chose a skill, or trusts the bytes that it has. Raises as `activate`."""
+        return self._broker.tier(await self._catalog.activate(name)).trusted
+
     async def check_needs(
         self, principal: Principal, name: str, value: object, needed: Collection[str] | None
     ) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from subgraph.capabilities import RequestState
+from subgraph.capabilities import RequestState, TrustTier
 from subgraph.chain_run import StepStatus
 from subgraph.dispatch import Dispatched
 from subgraph.errors import ExecutionFailed, GrantRequired, GrantStale, SkillRevoked, SourceInvalid
@@ -271,3 +271,27 @@ def test_a_text_for_agents_needs_nothing_of_this_host(running: RunningService) -
     done = routed(running, "hello world")
     assert done.decision.skill_name == "cuo/hello-world"
     assert done.state is State.SUCCEEDED
+
+
+def test_a_skill_that_nobody_chose_gets_nothing_done_by_the_grants_of_others(
+    running: RunningService,
+) -> None:
+    oversight = running.service.oversight
+    write(running, "x/reads", tools="read_file")
+    running.run(oversight.grant(OPERATOR, "reads", "read_file"))
+    (running.skills / ROOT_PATH / "SKILL.md").unlink()
+    chosen, running.skills = running.skills, running.settings.installed_skills_dir
+    try:
+        write(running, ROOT_PATH, steps={"first": {"skill": "reads"}})
+        before = len(running.entries())
+        assert routed(running).state is State.SUCCEEDED
+        first, _ = [each for each in running.entries()[before:] if each["kind"] == "invocation.finished"]
+        assert (first["skill"], first["capabilities"]) == ("x/reads", [])
+        running.run(oversight.trust(OPERATOR, ROOT, TrustTier.LOCAL))
+        before = len(running.entries())
+        assert routed(running).state is State.SUCCEEDED
+        first, _ = [each for each in running.entries()[before:] if each["kind"] == "invocation.finished"]
+        assert (first["skill"], first["capabilities"]) == ("x/reads", ["read_file"])
+        (running.skills / ROOT_PATH / "SKILL.md").unlink()
+    finally:
+        running.skills = chosen
