@@ -6,6 +6,7 @@ encrypted also the decision's bytes, which hold the query and the arguments that
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ import orjson
 
 from subgraph.audit import (
     AuditRecord,
+    ChainStepNote,
     DecidedRouting,
     ErrorNote,
+    FinishedChain,
     FinishedRouting,
     Ledger,
     RecordedInvocation,
     ReplayedRouting,
     SubjectKeys,
+    chain_id,
     find_invocations,
     outcome_id,
     routing_page,
@@ -31,7 +35,9 @@ from subgraph.audit import (
 from subgraph.audit.log_tree import LogDamaged
 from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
+from subgraph.chain_run import ChainRun
 from subgraph.errors import InputInvalid
+from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal, Scope
 from subgraph.routing import CatalogueSnapshot, Decision, RoutingDataInvalid, State, route
 from subgraph.routing.extractors import extract
@@ -47,7 +53,8 @@ class RecordedDecision:
     """A decision as the log has it, and what became of it.
 
     Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them, or can
-    read them any more. `state` is how far it came; `run` and `error` are those of one that was invoked.
+    read them any more. `state` is how far it came; `run` and `error` are those of one that was invoked, and
+    `steps` what became of its chain.
     """
 
     record: AuditRecord
@@ -56,6 +63,7 @@ class RecordedDecision:
     state: State
     run: RecordedInvocation | None = None
     error: ErrorNote | None = None
+    steps: tuple[ChainStepNote, ...] = ()
 
     @property
     def chain(self) -> str:
@@ -109,8 +117,22 @@ class DecisionLog:
         seq = await self._ledger.append(entry)
         return RecordedDecision(AuditRecord(seq, entry), decision, is_open=True, state=state)
 
+    async def finish_chain(self, actor: str, request_id: str, run: ChainRun) -> None:
+        """Write what became of a chain. Also raises `Overloaded`."""
+        await self._ledger.append(
+            FinishedChain(
+                actor=actor,
+                entry_id=str(chain_id(UUID(request_id))),
+                request_id=request_id,
+                state=(State.SUCCEEDED if run.error is None else State.FAILED).value,
+                skill=run.steps[-1].planned.skill_path,
+                steps=[step.note for step in run.steps],
+                elapsed_us=run.elapsed_us,
+            )
+        )
+
     async def finish(
-        self, recorded: RecordedDecision, invocation_id: UUID | None, error: ErrorNote | None
+        self, recorded: RecordedDecision, invocation: Invocation | None, error: ErrorNote | None
     ) -> State:
         """Write what became of a decision that was invoked. Also raises `Overloaded`."""
         decision = recorded.decision
@@ -123,7 +145,7 @@ class DecisionLog:
                 request_id=request_id,
                 state=state.value,
                 skill=decision.skill_name or "",
-                invocation_id=None if invocation_id is None else str(invocation_id),
+                invocation_id=None if invocation is None else str(invocation.invocation_id),
                 error=error,
             )
         )
@@ -192,18 +214,24 @@ class DecisionLog:
 
     async def _read(self, records: Sequence[AuditRecord]) -> list[RecordedDecision]:
         """Read decisions with what became of them, by two look-ups for all."""
-        wanted = {outcome_id(UUID(each.body["id"])): each.body["id"] for each in records}
-        rows = await self._database.fetch("routing_entries", list(wanted)) if wanted else []
-        outcomes = {wanted[row["entry_id"]]: orjson.loads(row["entry"]) for row in rows}
-        runs = [UUID(each["invocationId"]) for each in outcomes.values() if each["invocationId"] is not None]
+        identifiers = [UUID(each.body["id"]) for each in records]
+        wanted = [name(each) for each in identifiers for name in (outcome_id, chain_id)]
+        rows = await self._database.fetch("routing_entries", wanted) if wanted else []
+        entries = {row["entry_id"]: orjson.loads(row["entry"]) for row in rows}
+        outcomes = {each: entries.get(outcome_id(each)) for each in identifiers}
+        known = (each["invocationId"] for each in outcomes.values() if each is not None)
+        runs = [UUID(each) for each in known if each is not None]
         invocations = await find_invocations(self._database, runs) if runs else {}
         keys: dict[str, SubjectKey | None] = {}
         for each in records:
             if each.body["sealed"] is not None and each.actor not in keys:
                 keys[each.actor] = await self._subjects.find(each.actor)
         return [
-            _recorded(each, keys.get(each.actor), outcomes.get(each.body["id"]), invocations)
-            for each in records
+            dataclasses.replace(
+                _recorded(each, keys.get(each.actor), outcomes[identifier], invocations),
+                steps=_steps(entries.get(chain_id(identifier))),
+            )
+            for each, identifier in zip(records, identifiers, strict=True)
         ]
 
     async def _key_of(self, body: Mapping[str, Any]) -> SubjectKey | None:
@@ -240,6 +268,15 @@ def _recorded(
         State(outcome["code"]),
         None if invocation_id is None else invocations.get(UUID(invocation_id)),
         None if error is None else ErrorNote(code=error["code"], message=error["message"]),
+    )
+
+
+def _steps(chain: Mapping[str, Any] | None) -> tuple[ChainStepNote, ...]:
+    if chain is None:
+        return ()
+    return tuple(
+        ChainStepNote(each["step"], each["skill"], each["status"], each["invocationId"], each["code"])
+        for each in chain["steps"]
     )
 
 

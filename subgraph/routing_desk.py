@@ -13,9 +13,12 @@ from typing import TypeAlias
 
 from subgraph.capabilities import Authority, OperatorBank
 from subgraph.catalog import Catalog, SkillHeader
+from subgraph.errors import SourceInvalid
 from subgraph.principal import Principal, Scope
 from subgraph.routing import (
     CatalogueSnapshot,
+    ChainBroken,
+    ChainNode,
     Decision,
     KeywordBank,
     Persona,
@@ -25,6 +28,7 @@ from subgraph.routing import (
     builtin_personas,
     load_bank,
     merged,
+    plan_chain,
     route,
 )
 from subgraph.routing.evaluation import Case, Outcome, Report, measure
@@ -116,6 +120,14 @@ class RoutingDesk:
         decision = route(query, snapshot, extract, persona=persona)
         self.latencies.add(time.perf_counter() - began)
         return decision.stamped(str(uuid.uuid4()), principal.actor), snapshot
+
+    async def chain_of(self, header: SkillHeader) -> ChainNode:
+        """Plan the runs of a skill. Raises `SourceInvalid` for a chain that cannot be run."""
+        snapshot = await self.snapshot()
+        try:
+            return plan_chain(SkillEntry.of(header, snapshot.bank, snapshot.personas), snapshot)
+        except ChainBroken as broken:
+            raise SourceInvalid(f"{header.path} cannot be run: {broken}") from broken
 
     async def entries(self, principal: Principal) -> Entries:
         """List the skills that are routed to (`skill:read`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -156,7 +156,7 @@ class Service:
         self.routing_desk = RoutingDesk(self._catalog, self._authority)
         self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
-        self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)
+        self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self)
         self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
         self._stack = AsyncExitStack()
 
@@ -320,7 +320,36 @@ class Service:
             raise InputInvalid(f"more than {_REQUESTED_LIMIT} capabilities in one request")
         if timeout_ms is not None and not _TIMEOUT_LEAST_MS <= timeout_ms <= _TIMEOUT_MOST_MS:
             raise InputInvalid(f"a timeout is within {_TIMEOUT_LEAST_MS} and {_TIMEOUT_MOST_MS} ms")
-        request = InvocationRequest(
+        request = self._request(principal, name, value, capabilities, executor, timeout_ms)
+        invocation = await self._invoker.invoke(request)
+        self._notice(f"{ON_SKILL}{invocation.skill_path}")
+        return invocation
+
+    async def is_trusted(self, name: str) -> bool:
+        """Tell whether the operator chose a skill, or trusts the bytes that it has. Raises as `activate`."""
+        return self._broker.tier(await self._catalog.activate(name)).trusted
+
+    async def check_needs(
+        self, principal: Principal, name: str, value: object, needed: Collection[str] | None
+    ) -> None:
+        """Refuse a skill that `invoke` would refuse, or that has nothing granted of what it needs.
+
+        Needs `skill:invoke`. `needed` are names of capabilities, None for all that it declares. Refusals are
+        recorded, and an operator is asked for what is lacking.
+        """
+        principal.require(Scope.INVOKE)
+        await self._invoker.check(self._request(principal, name, value), needed)
+
+    def _request(
+        self,
+        principal: Principal,
+        name: str,
+        value: object,
+        capabilities: Sequence[str] | None = None,
+        executor: Executor | None = None,
+        timeout_ms: int | None = None,
+    ) -> InvocationRequest:
+        return InvocationRequest(
             skill=name,
             input=encode_input(value, self.settings.input_limit_bytes),
             actor=principal.actor,
@@ -328,9 +357,6 @@ class Service:
             executor=executor,
             timeout_ms=timeout_ms,
         )
-        invocation = await self._invoker.invoke(request)
-        self._notice(f"{ON_SKILL}{invocation.skill_path}")
-        return invocation
 
     async def check_ready(self) -> None:
         """Return when a call would be served now; raises what it would be refused with."""

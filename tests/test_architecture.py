@@ -20,6 +20,7 @@ LAYERS = [
     {"execution"},
     {"audit_trail", "history", "oversight"},
     {"routing"},
+    {"chain_run"},
     {"routing_desk", "decision_log"},
     {"dispatch", "keyword_banks"},
     {"service"},

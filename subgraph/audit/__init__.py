@@ -28,11 +28,20 @@ from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, in
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
-from subgraph.audit.routing import DecidedRouting, FinishedRouting, ReplayedRouting, outcome_id
+from subgraph.audit.routing import (
+    ChainStepNote,
+    DecidedRouting,
+    FinishedChain,
+    FinishedRouting,
+    ReplayedRouting,
+    chain_id,
+    outcome_id,
+)
 from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
     "AuditRecord",
+    "ChainStepNote",
     "ChangedBank",
     "ChangedLimits",
     "ChangedTrust",
@@ -44,6 +53,7 @@ __all__ = [
     "EntryRefused",
     "ErasedSubject",
     "ErrorNote",
+    "FinishedChain",
     "FinishedInvocation",
     "FinishedRouting",
     "FurtherHostCalls",
@@ -64,6 +74,7 @@ __all__ = [
     "Tally",
     "Totals",
     "canonical",
+    "chain_id",
     "count_invocations",
     "decision_page",
     "find_invocations",

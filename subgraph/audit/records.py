@@ -142,6 +142,21 @@ FORMS: Mapping[str, Form] = {
         folder="meta/cuo-decisions",
         schema="cuo-decision-v1",
     ),
+    "routing.chain": Form(
+        "CUO chain",
+        (
+            ("Decision", "skill"),
+            ("Result", "code"),
+            ("Steps", "steps"),
+            ("Elapsed us", "elapsedUs"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+            ("Entry", "id"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
+    ),
     "routing.replay": Form(
         "CUO decision replayed",
         (
@@ -280,6 +295,11 @@ def _shown(value: object) -> str:
         return ", ".join(value)
     if isinstance(value, list) and all(isinstance(item, dict) and "skillName" in item for item in value):
         return ", ".join(f"{item['skillName']} {item['score']}" for item in value)
+    if isinstance(value, list) and all(isinstance(item, dict) and "step" in item for item in value):
+        return ", ".join(
+            " ".join(filter(None, (item["step"], item["skill"], item["status"], item["code"])))
+            for item in value
+        )
     if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
         return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

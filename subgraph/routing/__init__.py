@@ -1,6 +1,7 @@
 """Which skill a query is for: rules, keywords and personas as data, no input or output of its own."""
 
 from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot
+from subgraph.routing.chains import ChainBroken, ChainNode, PlannedStep, plan_chain
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -23,6 +24,8 @@ __all__ = [
     "RULES_VERSION",
     "Candidate",
     "CatalogueSnapshot",
+    "ChainBroken",
+    "ChainNode",
     "Decision",
     "Deferral",
     "Extraction",
@@ -31,6 +34,7 @@ __all__ = [
     "Nudge",
     "Persona",
     "PersonaBook",
+    "PlannedStep",
     "RouterPhase",
     "RoutingDataInvalid",
     "Score",
@@ -41,6 +45,7 @@ __all__ = [
     "builtin_personas",
     "load_bank",
     "merged",
+    "plan_chain",
     "route",
     "tier_of",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -63,6 +64,19 @@ class CatalogueSnapshot:
     def index(self) -> RoutingIndex:
         """The tables that queries are looked up in."""
         return RoutingIndex(self.skills, self.bank, self.personas)
+
+    @functools.cached_property
+    def by_path(self) -> Mapping[str, SkillEntry]:
+        """The skills by their paths."""
+        return {skill.path: skill for skill in self.skills}
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Sequence[str]]:
+        """The paths of skills by their short names."""
+        named: dict[str, list[str]] = defaultdict(list)
+        for skill in self.skills:
+            named[skill.name].append(skill.path)
+        return named
 
     @functools.cached_property
     def fingerprint(self) -> str:

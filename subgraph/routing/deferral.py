@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from subgraph.capabilities.vocabulary import IRREVERSIBLE, declared_capabilities
@@ -51,16 +52,16 @@ def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
     return Deferral(chosen.text, chosen.seat, snapshot.personas.personas[chosen.seat].held, chosen.cause)
 
 
-def irreversible_effect(skill: SkillEntry, snapshot: CatalogueSnapshot) -> Deferral | None:
-    """Find what a skill could do that cannot be undone; None where it declares nothing of that sort.
+def irreversible_effect(skills: Iterable[SkillEntry], snapshot: CatalogueSnapshot) -> Deferral | None:
+    """Find the first of some skills that could do what cannot be undone; None where there is none.
 
-    What it declares counts, granted or not: it can be granted no more, and a snapshot knows no less. The seat
-    is that of the skill's persona, the first of the book (the CEO) where it has none.
+    What a skill declares counts, granted or not: it can be granted no more, and a snapshot knows no less. The
+    seat is that of the skill's persona, the first of the book (the CEO) where it has none.
     """
-    names = (each.name for each in declared_capabilities(skill.allowed_tools))
-    found = next((name for name in names if name in IRREVERSIBLE), None)
-    if found is None:
-        return None
-    seat = skill.persona or next(iter(snapshot.personas.personas))
-    held = snapshot.personas.personas[seat].held
-    return Deferral(f"{found} by {skill.path}", seat, held, Cause.IRREVERSIBLE)
+    for skill in skills:
+        for capability in declared_capabilities(skill.allowed_tools):
+            if capability.name in IRREVERSIBLE:
+                seat = skill.persona or next(iter(snapshot.personas.personas))
+                held = snapshot.personas.personas[seat].held
+                return Deferral(f"{capability.name} by {skill.path}", seat, held, Cause.IRREVERSIBLE)
+    return None

@@ -6,8 +6,9 @@
 4. The persona is classified, unless the caller names one.
 5. The skills are scored, first those of the persona, then all.
 6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
-   A skill that could do what cannot be undone is not picked: its seat decides.
 7. Arguments are extracted for a skill that is picked; what is missing or ambiguous is asked for.
+8. The skills that it has run before it are planned.
+9. One that could do what cannot be undone, itself or by its chain, is not picked after all: a seat decides.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from subgraph.routing.catalogue import CatalogueSnapshot
+from subgraph.routing.chains import ChainBroken, PlannedStep, plan_chain
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -34,6 +36,7 @@ from subgraph.routing.folding import checked
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Cause
 from subgraph.routing.scoring import Classification, Score, classify, score
+from subgraph.routing.skill_entry import SkillEntry
 
 THRESHOLD_PERCENT = 30
 """Confidence from which on a skill is picked without the cascade; fixed by the protocol."""
@@ -72,12 +75,13 @@ def route(
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
         classification = _settled(classification, candidates[0])
-        deferred = irreversible_effect(candidates[0].score.skill, snapshot)
-        outcome = _deferred(deferred) if deferred else outcome
-    if outcome.routed:
-        extraction = extract(candidates[0].score.skill.name, text)  # 7
+        picked = candidates[0].score.skill
+        extraction = extract(picked.name, text)  # 7
         encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
-        outcome = _with_arguments(outcome, extraction)
+        outcome = _with_chain(_with_arguments(outcome, extraction), picked, snapshot)  # 8
+        run = dict.fromkeys([picked, *(snapshot.by_path[step.skill_path] for step in outcome.chain)])
+        deferred = irreversible_effect(run, snapshot)  # 9
+        outcome = _deferred(deferred) if deferred else outcome
     return Decision(
         query=text,
         asked_persona=persona,
@@ -94,10 +98,11 @@ def route(
         missing=outcome.missing,
         ambiguous=outcome.ambiguous,
         question=outcome.question,
+        chain=outcome.chain,
         confidence_percent=percent,
         rationale=outcome.rationale,
         routed=outcome.routed,
-        router_phase=RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE,
+        router_phase=_phase(outcome, within=within),
         tier=outcome.tier,
         nudge=outcome.nudge,
         state=outcome.state,
@@ -116,6 +121,7 @@ class _Outcome(NamedTuple):
     arguments: Mapping[str, object] = MappingProxyType({})
     missing: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
+    chain: tuple[PlannedStep, ...] = ()
 
     @property
     def routed(self) -> bool:
@@ -203,6 +209,21 @@ def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
     if not given.missing and not given.ambiguous and given.question is None:
         return given
     return given._replace(tier=Tier.ASK, nudge=Nudge.QUESTION)
+
+
+def _with_chain(outcome: _Outcome, picked: SkillEntry, snapshot: CatalogueSnapshot) -> _Outcome:
+    """Plan the runs of the skill that is picked; a person looks at one whose chain cannot be run."""
+    try:
+        return outcome._replace(chain=plan_chain(picked, snapshot).steps)
+    except ChainBroken as broken:
+        rationale = f"{outcome.rationale}; it cannot be run: {broken}"
+        return outcome._replace(tier=Tier.ASK, nudge=Nudge.REVIEW, rationale=rationale)
+
+
+def _phase(outcome: _Outcome, *, within: bool) -> RouterPhase:
+    if outcome.chain:
+        return RouterPhase.PHASE3_CHAIN
+    return RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE
 
 
 def _in_language(reading: Reading, vietnamese: str, english: str) -> str:

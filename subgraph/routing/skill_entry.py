@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
+from subgraph.catalog.chain import CHAIN_TEXT_LIMIT
 from subgraph.catalog.header import SkillHeader
 from subgraph.routing.data_file import Part
 from subgraph.routing.keyword_bank import KeywordBank
 from subgraph.routing.personas import PersonaBook
 
-DEPENDENCIES_LIMIT = 32
-"""Bound of the skills that one skill says it depends on."""
+CHAIN_KEPT = CHAIN_TEXT_LIMIT + 1
+"""Characters that are kept of how a skill's dependencies are run: of one that is too long, that it is."""
 
-_FIELDS = ("allowed_tools", "depends_on", "description", "path", "persona", "region", "version")
-_SEPARATOR = re.compile(r"[\s,]+")
+_FIELDS = ("allowed_tools", "chain", "depends_on", "description", "path", "persona", "region", "version")
 
 
 class SkillEntry(NamedTuple):
     """What routing knows of a skill. `persona` is None for a skill of every persona.
 
     `description` and `allowed_tools` are the skill's own words: shown, fenced in a prompt, never scored.
+    `chain` is how it has its dependencies run; see `subgraph.catalog.chain`.
     """
 
     path: str
@@ -28,6 +28,7 @@ class SkillEntry(NamedTuple):
     region: str | None
     description: str
     depends_on: tuple[str, ...]
+    chain: str
     allowed_tools: str
     persona: str | None
 
@@ -41,13 +42,13 @@ class SkillEntry(NamedTuple):
         extensions = header.extensions
         claim = personas.personas.get(extensions.get("cyberos-persona", ""))
         claimed = None if claim is None or claim.is_emerging else claim.code
-        words = _SEPARATOR.split(extensions.get("cyberos-depends-on", ""))
         return cls(
             header.path,
             header.version,
             header.region,
             header.description,
-            tuple(dict.fromkeys(filter(None, words)))[:DEPENDENCIES_LIMIT],
+            header.depends_on,
+            header.chain[:CHAIN_KEPT],
             header.allowed_tools,
             bank.skills[header.path].persona if header.path in bank.skills else claimed,
         )
@@ -67,6 +68,7 @@ def entry_of(part: Part) -> SkillEntry:
         region=_optional(fields["region"]),
         description=_any_text(fields["description"]),
         depends_on=tuple(item.text() for item in fields["depends_on"].items()),
+        chain=_any_text(fields["chain"]),
         allowed_tools=_any_text(fields["allowed_tools"]),
         persona=_optional(fields["persona"]),
     )

@@ -239,7 +239,9 @@ def test_a_skill_that_could_do_what_cannot_be_undone_is_not_invoked(client: Clie
     }
     done = client.data(ACT, query="run tidy-up")["routeAndInvoke"]
     assert (done["skillName"], done["state"], done["result"]) == (None, "DEFERRED", None)
-    # A person who has decided names the skill.
+    # A person who has decided names the skill; the broker is asked, as ever.
+    assert client.code(DISPATCH, name="tidy-up", arguments={"a": 1}) == "GRANT_REQUIRED"
+    client.data('mutation { grantAllCapabilities(skillName: "tidy-up") { capability } }')
     assert client.data(DISPATCH, name="tidy-up", arguments={"a": 1})["dispatchSkill"]["exitCode"] == 0
 
 
@@ -292,6 +294,56 @@ def test_a_skill_is_dispatched_with_the_arguments_of_a_decision(client: Client) 
     assert (done["exitCode"], done["stdout"]) == (0, '{"buyer_mst":"0123456789"}')
     assert client.code(DISPATCH, name="vn-vat-invoice", arguments=[]) == "INPUT_INVALID"
     assert client.code(DISPATCH, name="nowhere", arguments={}) == "SKILL_NOT_FOUND"
+
+
+CHAIN_FIELDS = """
+  requestId state error { code message } result { exitCode stdout }
+  chain { stepIndex step skillName after status arguments result { exitCode stdout } invocationId code }
+"""
+
+
+def test_a_chain_is_planned_run_and_read_back(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn:
+        settings = skill_settings(tmp_path, dsn)
+        root = settings.skill_roots[0]
+        write_skill(root, "cyberskill-vn/other", guest=component(), tools="read_file")
+        step = '{"steps": {"check": {"skill": "other", "input": {"/of": "/mst"}}}}'
+        fields = f"metadata:\n  cyberos-depends-on: other\n  cyberos-chain: '{step}'"
+        write_skill(root, MST, fields=fields, guest=component())
+        with application(settings) as client:
+            query = "validate MST 0123456789"
+            route = (
+                "query ($q: String!) { route(query: $q) { decision { routerPhase chain { step status } } } }"
+            )
+            planned = client.data(route, q=query)["route"]["decision"]
+            assert planned == {
+                "routerPhase": "phase3_chain",
+                "chain": [
+                    {"step": "check", "status": "planned"},
+                    {"step": "vn-mst-validate", "status": "planned"},
+                ],
+            }
+            mutation = f"mutation ($q: String!) {{ routeAndInvoke(query: $q) {{ {CHAIN_FIELDS} }} }}"
+            assert client.code(mutation, q=query) == "GRANT_REQUIRED"
+            (refused,) = client.data(f"{{ decisions(limit: 1) {{ {CHAIN_FIELDS} }} }}")["decisions"]
+            assert refused["state"] == "FAILED"
+            assert refused["error"]["code"] == "GRANT_REQUIRED"
+            assert [(each["status"], each["code"]) for each in refused["chain"]] == [
+                ("failed", "GRANT_REQUIRED"), ("skipped", None)
+            ]  # fmt: skip
+            grant = 'mutation { grantCapability(skillName: "other", capability: "read_file") { grantedAt } }'
+            client.data(grant)
+            done = client.data(mutation, q=query)["routeAndInvoke"]
+            assert (done["state"], done["error"]) == ("SUCCEEDED", None)
+            check, last = done["chain"]
+            assert (check["arguments"], check["status"]) == ({"of": "0123456789"}, "ok")
+            assert check["result"] == {"exitCode": 0, "stdout": '{"of":"0123456789"}'}
+            assert (last["stepIndex"], last["after"], last["result"]) == (1, [0], done["result"])
+            (read,) = client.data(f"{{ decisions(limit: 1) {{ {CHAIN_FIELDS} }} }}")["decisions"]
+            assert [each["invocationId"] for each in read["chain"]] == [
+                check["invocationId"], last["invocationId"]
+            ]  # fmt: skip
+            assert [each["arguments"] for each in read["chain"]] == [None, None]
 
 
 def test_a_query_that_is_too_long_is_refused(client: Client) -> None:

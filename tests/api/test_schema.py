@@ -149,7 +149,9 @@ ADDED = {
         "ambiguous",
         "breakdown",
         "catalogFingerprint",
+        "chain",
         "deferral",
+        "error",
         "input",
         "invocationId",
         "missing",
@@ -233,10 +235,10 @@ def test_additions_are_deliberate() -> None:
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
         "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt",
-        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral",
-        "DeferralCause", "HostCall", "InvocationError", "KeywordBank", "Kpi", "RoutingNudge", "RoutingState",
-        "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits", "SkillLimitsInput", "SkillProblem",
-        "SkillTrust", "TrustTier",
+        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "ChainStep", "ChainStepStatus",
+        "DeclaredCapability", "Deferral", "DeferralCause", "HostCall", "InvocationError", "KeywordBank",
+        "Kpi", "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits",
+        "SkillLimitsInput", "SkillProblem", "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None
 

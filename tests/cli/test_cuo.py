@@ -114,6 +114,45 @@ def test_the_examples_of_the_documentation_are_real(shell: Shell) -> None:
         assert shell(*shlex.split(command)).stdout == output
 
 
+CHAIN = 'VAT invoice, buyer MST {buyer}, seller MST 0100109106, item "rice", 10 triệu, VAT 8%'
+
+
+def test_a_chain_is_run_and_explained_step_by_step(shell: Shell) -> None:
+    ended = shell("route", CHAIN.format(buyer="0100109106"), "--invoke", "--record")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert re.fullmatch(r"chain:       succeeded  steps=3  total_elapsed_ms=[0-9.]+", lines[1])
+    assert lines[2:5] == [
+        f"  - buyer: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - seller: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - vn-vat-invoice: {VN}/vn-vat-invoice  ok  exit=0",
+    ]
+    assert "<GrandTotal>10800000</GrandTotal>" in ended.stdout
+    request = ended.stdout.split()[-1]
+    explained = shell("explain", request).stdout
+    assert f"  - seller: {VN}/vn-mst-validate  ok\n" in explained
+    steps = json.loads(shell("explain", request, "--format", "json").stdout)["steps"]
+    assert [each["status"] for each in steps] == ["ok", "ok", "ok"]
+
+
+def test_a_chain_that_stops_says_where_and_shows_the_answer(shell: Shell) -> None:
+    ended = shell("route", CHAIN.format(buyer="0000000000"), "--invoke")
+    assert ended.exit_code == 1
+    assert f"  - buyer: {VN}/vn-mst-validate  failed  exit=0\n    {{" in ended.stdout
+    assert '"reason":"all_zero"' in ended.stdout
+    assert f"  - vn-vat-invoice: {VN}/vn-vat-invoice  skipped\n" in ended.stdout
+    assert ended.stderr == (
+        f"[error]      EXECUTION_FAILED: step 1 of 3, buyer ({VN}/vn-mst-validate): its answer at /ok is not "
+        "true, as the chain expects\n"
+    )
+    again = shell("route", CHAIN.format(buyer="0000000000"), "--invoke", "--format", "json")
+    found = json.loads(again.stdout)
+    assert (found["state"], found["result"], found["error"]["code"]) == ("failed", None, "EXECUTION_FAILED")
+    assert [(each["step"], each["status"]) for each in found["steps"]] == [
+        ("buyer", "failed"), ("seller", "ok"), ("vn-vat-invoice", "skipped")
+    ]  # fmt: skip
+
+
 def test_a_query_cannot_command_the_terminal(shell: Shell) -> None:
     ended = shell("route", "hello \x1b[2J", "--record")
     assert "\x1b" not in ended.stdout

@@ -235,3 +235,16 @@ def test_a_skill_that_is_not_first_defers_nothing() -> None:
     found = decide("kiểm tra MST 0123456789, then tidy-up", snapshot)
     assert found.skill_name == "cyberskill-vn/vn-mst-validate"
     assert found.alternatives[0].skill_name == "acme/tidy-up"
+
+
+def test_what_a_chain_would_run_counts_as_the_skill_itself() -> None:
+    chain = '{"steps": {"first": {"skill": "roll-out"}}}'
+    root = header("acme/tidy-up", cyberos_depends_on="roll-out", cyberos_chain=chain)
+    harmless = header("acme/roll-out", tools="read_file", cyberos_persona="CTO")
+    assert decide("tidy-up", catalogue(root, harmless)).skill_name == "acme/tidy-up"
+    harmful = header("acme/roll-out", tools="exec_command", cyberos_persona="CTO")
+    found = decide("tidy-up", catalogue(root, harmful))
+    assert not found.routed
+    assert found.deferral is not None
+    assert (found.deferral.action, found.deferral.seat) == ("exec_command by acme/roll-out", "CTO")
+    assert found.chain == ()
