@@ -18,7 +18,7 @@ LAYERS = [
     {"catalog"},
     {"capabilities"},
     {"execution"},
-    {"audit_trail", "history", "oversight"},
+    {"audit_trail", "history", "oversight", "readiness"},
     {"routing"},
     {"chain_run"},
     {"routing_desk", "decision_log"},
