@@ -6,9 +6,10 @@ encrypted also the decision's bytes, which hold the query and the arguments that
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,14 +18,17 @@ import orjson
 
 from subgraph.audit import (
     AuditRecord,
+    ChainStepNote,
     ConsultedModel,
     DecidedRouting,
     ErrorNote,
+    FinishedChain,
     FinishedRouting,
     Ledger,
     RecordedInvocation,
     ReplayedRouting,
     SubjectKeys,
+    chain_id,
     consultation_id,
     find_invocations,
     outcome_id,
@@ -33,7 +37,9 @@ from subgraph.audit import (
 from subgraph.audit.log_tree import LogDamaged
 from subgraph.audit.merkle import leaf_hash
 from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
+from subgraph.chain_run import ChainRun
 from subgraph.errors import InputInvalid
+from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal, Scope
 from subgraph.routing import (
     CatalogueSnapshot,
@@ -69,7 +75,8 @@ class RecordedDecision:
 
     `transcript` is what was sent to a model and what it answered, None where nobody was asked or nobody can
     read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them,
-    or can read them any more. `state` is how far it came; `run` and `error` are those of a run.
+    or can read them any more. `state` is how far it came; `run` and `error` are those of one that was
+    invoked, and `steps` what became of its chain.
     """
 
     record: AuditRecord
@@ -79,6 +86,7 @@ class RecordedDecision:
     run: RecordedInvocation | None = None
     error: ErrorNote | None = None
     transcript: Transcript | None = None
+    steps: tuple[ChainStepNote, ...] = ()
 
     @property
     def chain(self) -> str:
@@ -153,8 +161,22 @@ class DecisionLog:
             sealed_answer=sealed(Part.ANSWER, asked.answer, MAX_SEALED_BYTES),
         )
 
+    async def finish_chain(self, actor: str, request_id: str, run: ChainRun) -> None:
+        """Write what became of a chain. Also raises `Overloaded`."""
+        await self._ledger.append(
+            FinishedChain(
+                actor=actor,
+                entry_id=str(chain_id(UUID(request_id))),
+                request_id=request_id,
+                state=(State.SUCCEEDED if run.error is None else State.FAILED).value,
+                skill=run.steps[-1].planned.skill_path,
+                steps=[step.note for step in run.steps],
+                elapsed_us=run.elapsed_us,
+            )
+        )
+
     async def finish(
-        self, recorded: RecordedDecision, invocation_id: UUID | None, error: ErrorNote | None
+        self, recorded: RecordedDecision, invocation: Invocation | None, error: ErrorNote | None
     ) -> State:
         """Write what became of a decision that was invoked. Also raises `Overloaded`."""
         decision = recorded.decision
@@ -167,7 +189,7 @@ class DecisionLog:
                 request_id=request_id,
                 state=state.value,
                 skill=decision.skill_name or "",
-                invocation_id=None if invocation_id is None else str(invocation_id),
+                invocation_id=None if invocation is None else str(invocation.invocation_id),
                 error=error,
             )
         )
@@ -239,15 +261,13 @@ class DecisionLog:
 
     async def _read(self, records: Sequence[AuditRecord]) -> list[RecordedDecision]:
         """Read decisions with what became of them, by two look-ups for all."""
-        wanted = {outcome_id(UUID(each.body["id"])): each.body["id"] for each in records}
-        asked = {consultation_id(UUID(each.body["id"])) for each in records if "model" in each.body}
-        rows = await self._database.fetch("routing_entries", [*wanted, *asked]) if wanted else []
-        outcomes = {
-            wanted[row["entry_id"]]: orjson.loads(row["entry"]) for row in rows if row["entry_id"] in wanted
-        }
-        told = [orjson.loads(row["entry"]) for row in rows if row["entry_id"] in asked]
-        consultations = {each["requestId"]: each for each in told}
-        runs = [UUID(each["invocationId"]) for each in outcomes.values() if each["invocationId"] is not None]
+        identifiers = [UUID(each.body["id"]) for each in records]
+        wanted = [name(each) for each in identifiers for name in (outcome_id, chain_id, consultation_id)]
+        rows = await self._database.fetch("routing_entries", wanted) if wanted else []
+        entries = {row["entry_id"]: orjson.loads(row["entry"]) for row in rows}
+        outcomes = {each: entries.get(outcome_id(each)) for each in identifiers}
+        known = (each["invocationId"] for each in outcomes.values() if each is not None)
+        runs = [UUID(each) for each in known if each is not None]
         invocations = await find_invocations(self._database, runs) if runs else {}
         keys: dict[str, SubjectKey | None] = {}
         for each in records:
@@ -255,11 +275,12 @@ class DecisionLog:
             if has_sealed and each.actor not in keys:
                 keys[each.actor] = await self._subjects.find(each.actor)
         return [
-            replace(
-                _recorded(each, keys.get(each.actor), outcomes.get(each.body["id"]), invocations),
-                transcript=_transcript(consultations.get(each.body["id"]), keys.get(each.actor)),
+            dataclasses.replace(
+                _recorded(each, keys.get(each.actor), outcomes[identifier], invocations),
+                steps=_steps(entries.get(chain_id(identifier))),
+                transcript=_transcript(entries.get(consultation_id(identifier)), keys.get(each.actor)),
             )
-            for each in records
+            for each, identifier in zip(records, identifiers, strict=True)
         ]
 
     async def _key_of(self, body: Mapping[str, Any]) -> SubjectKey | None:
@@ -296,6 +317,15 @@ def _recorded(
         State(outcome["code"]),
         None if invocation_id is None else invocations.get(UUID(invocation_id)),
         None if error is None else ErrorNote(code=error["code"], message=error["message"]),
+    )
+
+
+def _steps(chain: Mapping[str, Any] | None) -> tuple[ChainStepNote, ...]:
+    if chain is None:
+        return ()
+    return tuple(
+        ChainStepNote(each["step"], each["skill"], each["status"], each["invocationId"], each["code"])
+        for each in chain["steps"]
     )
 
 

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from subgraph.audit import ErrorNote
-from subgraph.catalog import Catalog, exact_name
+from subgraph.catalog import Catalog
+from subgraph.chain_run import ChainRun, SkillRunner, StepRun, run_chain
 from subgraph.decision_log import DecisionLog, RecordedDecision
-from subgraph.errors import Overloaded, StorageUnavailable, SubgraphError
+from subgraph.errors import ExecutionFailed, Overloaded, StorageUnavailable
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal, Scope
-from subgraph.routing import Decision, State
+from subgraph.routing import ChainNode, Decision, State, plan_chain
 from subgraph.routing.extractors import to_input
 from subgraph.routing_desk import RoutingDesk, skill_input
 
 
-class Invoke(Protocol):
-    """Runs a skill, and refuses what the broker refuses: `Service.invoke`."""
-
-    async def __call__(self, principal: Principal, name: str, value: object) -> Invocation:
-        """Run it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """A decision, its record where it has one, and the run where there was one."""
+    """A decision, its record where it has one, and its runs where there were any."""
 
     decision: Decision
     state: State
     recorded: RecordedDecision | None
-    invocation: Invocation | None
+    run: ChainRun | None
+
+    @property
+    def invocation(self) -> Invocation | None:
+        """The run of the skill that was picked."""
+        return None if self.run is None else self.run.invocation
+
+    @property
+    def steps(self) -> tuple[StepRun, ...]:
+        """The runs of a chain; empty for a skill that runs alone."""
+        return self.run.steps if self.run is not None and len(self.run.steps) > 1 else ()
+
+    @property
+    def error(self) -> ErrorNote | None:
+        """Why it failed."""
+        return None if self.run is None else self.run.error
 
     @property
     def invoked_at(self) -> datetime | None:
@@ -43,11 +52,11 @@ class Dispatched:
 class Dispatcher:
     """Acts on decisions. Each method names the scopes that it needs."""
 
-    def __init__(self, catalog: Catalog, desk: RoutingDesk, log: DecisionLog, invoke: Invoke) -> None:
+    def __init__(self, catalog: Catalog, desk: RoutingDesk, log: DecisionLog, runner: SkillRunner) -> None:
         self._catalog = catalog
         self._desk = desk
         self._log = log
-        self._invoke = invoke
+        self._runner = runner
 
     async def route(
         self,
@@ -62,7 +71,8 @@ class Dispatcher:
 
         1. A decision that is to be recorded is in the log before anything runs.
         2. One that leaves something to ask, or that a person has to make, is returned as it is.
-        3. Any other is invoked as every call is: by the same broker, under the same grants.
+        3. Any other is invoked after the skills that it has run before it, each as every call is: by the same
+           broker, under the same grants. Nothing is begun before all that they need is granted.
         4. How that ended is recorded, also where it was refused; then the refusal is raised.
         """
         principal.require(Scope.ROUTE)
@@ -74,33 +84,44 @@ class Dispatcher:
         recorded = await self._log.record(decision, snapshot, state) if record else None  # 1
         if given is None or decision.skill_name is None:
             return Dispatched(decision, state, recorded, None)  # 2
-        try:
-            invocation = await self._invoke(principal, exact_name(decision.skill_name), given)  # 3
-        except SubgraphError as error:
-            if recorded is not None:
-                await self._finish(recorded, None, ErrorNote(code=error.code, message=error.message))  # 4
-            raise
-        state = State.SUCCEEDED if invocation.error is None else State.FAILED
-        if recorded is not None:
-            await self._finish(recorded, invocation, invocation.error)  # 4
-        return Dispatched(decision, state, recorded, invocation)
+        chain = plan_chain(snapshot.by_path[decision.skill_name], snapshot)
+        run = await self._run(principal, chain, given, decision.request_id or "", recorded)  # 3, 4
+        state = State.SUCCEEDED if run.error is None else State.FAILED
+        return Dispatched(decision, state, recorded, run)
 
     async def dispatch(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> Invocation:
-        """Run a skill with arguments as decisions name them (`skill:invoke`)."""
+        """Run a skill, after its chain, with arguments as decisions name them (`skill:invoke`).
+
+        Raises `ExecutionFailed` where a step of the chain stopped it.
+        """
         principal.require(Scope.INVOKE)
         header = await self._catalog.current(name)
-        return await self._invoke(principal, exact_name(header.path), to_input(header.path, arguments))
+        chain = await self._desk.chain_of(header)
+        run = await self._run(principal, chain, to_input(header.path, arguments), str(uuid.uuid4()), None)
+        if run.invocation is None:
+            raise ExecutionFailed(None if run.error is None else run.error.message)
+        return run.invocation
 
-    async def _finish(
-        self, recorded: RecordedDecision, invocation: Invocation | None, error: ErrorNote | None
-    ) -> None:
-        invocation_id = None if invocation is None else invocation.invocation_id
+    async def _run(
+        self,
+        principal: Principal,
+        chain: ChainNode,
+        given: Mapping[str, object],
+        request_id: str,
+        recorded: RecordedDecision | None,
+    ) -> ChainRun:
+        """Run a chain, and record how it ended; raises what kept a run of it from beginning."""
+        run = await run_chain(self._runner, principal, chain, given)
         try:
-            await self._log.finish(recorded, invocation_id, error)
+            if len(run.steps) > 1:
+                await self._log.finish_chain(principal.actor, request_id, run)
+            if recorded is not None:
+                await self._log.finish(recorded, run.invocation, run.error)
         except (StorageUnavailable, Overloaded) as failure:
-            if invocation is None:
-                return  # what is raised then says more; the decision stays `invoking`
+            run.raise_refusal()  # it says more; the decision stays `invoking`
             raise StorageUnavailable(
                 "the skill ran and its run is recorded, but that it was of this decision is not, so its "
                 "answer is withheld; make sure that running it twice is harmless, and try again"
             ) from failure
+        run.raise_refusal()
+        return run

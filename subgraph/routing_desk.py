@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
+import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from subgraph.capabilities import Authority
+from subgraph.capabilities import Authority, OperatorBank
 from subgraph.cascade.supervisor import Supervisor
 from subgraph.catalog import Catalog, SkillHeader
-from subgraph.errors import InputInvalid
+from subgraph.errors import InputInvalid, SourceInvalid
 from subgraph.principal import Principal, Scope
-from subgraph.routing import CatalogueSnapshot, Decision, SkillEntry, Tier, route
+from subgraph.routing import (
+    CatalogueSnapshot,
+    ChainBroken,
+    ChainNode,
+    Decision,
+    KeywordBank,
+    Persona,
+    RoutingDataInvalid,
+    SkillEntry,
+    Tier,
+    builtin_bank,
+    builtin_personas,
+    load_bank,
+    merged,
+    plan_chain,
+    route,
+)
 from subgraph.routing.evaluation import Case, Outcome, Report, measure
 from subgraph.routing.extractors import EXTRACTORS_VERSION, extract, has_extractor, to_input
 from subgraph.single_flight import SingleFlight
 
 _ASKED_AT_ONCE = 8  # queries of an evaluation that a gateway is asked about at the same time
 
-_State: TypeAlias = "tuple[int, frozenset[str]]"
-"""What a snapshot was taken of: the generation of the catalogue, and the skills that are revoked."""
+_State: TypeAlias = "tuple[int, frozenset[str], OperatorBank | None]"
+"""What a snapshot was taken of: the generation of the catalogue, the skills that are revoked, and the
+operator's keyword bank."""
+
+LATENCY_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1)
+"""Bounds of the histogram of decisions, in seconds, about the 5 ms that 95 % of them are to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,19 @@ class Entry:
     has_extractor: bool
     required: tuple[str, ...]
     routable: bool
+
+
+@dataclass(slots=True)
+class Latencies:
+    """How long decisions by rules took in this process. `counts` are by `LATENCY_BOUNDS`, the last beyond."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one decision."""
+        self.counts[bisect.bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        self.seconds += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +94,8 @@ class RoutingDesk:
     """Decides about queries. Each method names the scope that it needs.
 
     A snapshot of the catalogue is taken when somebody first asks, and anew after a skill was added, changed,
-    removed, revoked or reinstated. A skill that is revoked is in no snapshot, and so is never picked.
-    Nothing is invoked here and nothing recorded.
+    removed, revoked or reinstated, and after an operator set a keyword bank. A skill that is revoked is in no
+    snapshot, and so is never picked. Nothing is invoked here and nothing recorded.
     """
 
     def __init__(self, catalog: Catalog, authority: Authority, supervisor: Supervisor | None = None) -> None:
@@ -70,6 +105,7 @@ class RoutingDesk:
         self._taken: _Taken | None = None
         self._taking: SingleFlight[_State, _Taken] = SingleFlight()
         self._versions: tuple[int, int] | None = None
+        self.latencies = Latencies()
         self._revoked: frozenset[str] = frozenset()
 
     async def preview(self, principal: Principal, query: str, persona: str | None = None) -> Decision:
@@ -84,13 +120,23 @@ class RoutingDesk:
     ) -> tuple[Decision, CatalogueSnapshot]:
         """Decide as `preview` does, and return with it the catalogue that the decision rests on."""
         principal.require(Scope.ROUTE)
-        snapshot = (await self._current()).snapshot
+        snapshot = await self.snapshot()
         supervisor = self._supervisor
+        began = time.perf_counter()
         decision = route(query, snapshot, extract, persona=persona, cascade=supervisor is not None)
+        self.latencies.add(time.perf_counter() - began)
         decision = decision.stamped(str(uuid.uuid4()), principal.actor)
         if supervisor is not None:
             decision = await supervisor.settled(decision, snapshot)
         return decision, snapshot
+
+    async def chain_of(self, header: SkillHeader) -> ChainNode:
+        """Plan the runs of a skill. Raises `SourceInvalid` for a chain that cannot be run."""
+        snapshot = await self.snapshot()
+        try:
+            return plan_chain(SkillEntry.of(header, snapshot.bank, snapshot.personas), snapshot)
+        except ChainBroken as broken:
+            raise SourceInvalid(f"{header.path} cannot be run: {broken}") from broken
 
     async def entries(self, principal: Principal) -> Entries:
         """List the skills that are routed to (`skill:read`)."""
@@ -110,6 +156,19 @@ class RoutingDesk:
         snapshot = (await self._current()).snapshot
         skill = SkillEntry.of(header, snapshot.bank, snapshot.personas)
         return _entry(skill, snapshot, routable=self._authority.revocation_of(header.path) is None)
+
+    def personas(self, principal: Principal) -> list[Persona]:
+        """List the seats in their order (`skill:read`)."""
+        principal.require(Scope.READ)
+        return list(builtin_personas().personas.values())
+
+    async def snapshot(self) -> CatalogueSnapshot:
+        """Return the catalogue as it is routed in at this moment, for other parts of the service.
+
+        Raises `StorageUnavailable`, and `RoutingDataInvalid` where this version of the service cannot read
+        the keyword bank that an operator set: then nothing is routed, rather than by other words than his.
+        """
+        return (await self._current()).snapshot
 
     async def evaluate(
         self, principal: Principal, cases: Sequence[Case], *, by_model: bool = False
@@ -148,7 +207,7 @@ class RoutingDesk:
                 header.path for header in headers if self._authority.revocation_of(header.path) is not None
             )
             self._versions = versions
-        return versions[0], self._revoked
+        return versions[0], self._revoked, self._authority.bank
 
 
 def skill_input(decision: Decision) -> dict[str, object] | None:
@@ -164,11 +223,28 @@ def skill_input(decision: Decision) -> dict[str, object] | None:
 
 def _take(state: _State, headers: Sequence[SkillHeader]) -> _Taken:
     at = datetime.now(UTC)
-    revoked = state[1]
+    _, revoked, own = state
     routable = (header for header in headers if header.path not in revoked)
-    snapshot = CatalogueSnapshot.of(routable, extractors=EXTRACTORS_VERSION)
+    snapshot = CatalogueSnapshot.of(routable, extractors=EXTRACTORS_VERSION, bank=_bank(own))
     _ = snapshot.fingerprint, snapshot.index  # made here, in a thread, and not in the event loop
     return _Taken(state, at, snapshot)
+
+
+def _bank(own: OperatorBank | None) -> KeywordBank | None:
+    if own is None:
+        return None  # the built-in one
+    try:
+        return merged(builtin_bank(), read_bank(own.text, "the operator's keyword bank"))
+    except RoutingDataInvalid as error:
+        raise RoutingDataInvalid(
+            f"nothing is routed until it is set anew or cleared: {error.message}"
+        ) from None
+
+
+def read_bank(text: str, name: str) -> KeywordBank:
+    """Read an operator's file of keywords. Raises `RoutingDataInvalid` with the line of the first fault."""
+    seats = [code for code, persona in builtin_personas().personas.items() if not persona.is_emerging]
+    return load_bank(text, name, seats)
 
 
 def _entry(skill: SkillEntry, snapshot: CatalogueSnapshot, *, routable: bool) -> Entry:

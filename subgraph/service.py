@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,13 +37,12 @@ from subgraph.catalog import (
     SkillHeader,
     SkillRoot,
     Snapshots,
-    exact_name,
 )
-from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP, normalised
+from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP
 from subgraph.catalog.prompt import available_skills, skill_prompt
 from subgraph.decision_log import DecisionLog
 from subgraph.dispatch import Dispatcher
-from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable, SubgraphError
+from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.executors import InlineExecutor, ScriptExecutor, SkillExecutor, WasmExecutor
@@ -57,9 +55,11 @@ from subgraph.execution.pool import WorkerPool
 from subgraph.execution.script_pool import ScriptPool
 from subgraph.execution.tiers import TierPolicies
 from subgraph.history import History
+from subgraph.keyword_banks import KeywordBanks
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
-from subgraph.routing_desk import RoutingDesk
+from subgraph.readiness import Readiness
+from subgraph.routing_desk import Latencies, RoutingDesk
 from subgraph.settings import Settings
 from subgraph.storage import Database
 
@@ -83,6 +83,7 @@ class Measures:
     workers: int
     idle_workers: int
     checkpoint_age_seconds: float
+    routing: Latencies
 
 
 class Service:
@@ -92,7 +93,7 @@ class Service:
     Whatever needs the database raises `StorageUnavailable` when it cannot be reached. Decisions of people
     are made through `oversight`, the log is read through `history` and proved through `audit_trail`, and
     which skill a query is for is asked at the `routing_desk`, acted on by the `dispatcher` and kept in the
-    `decision_log`.
+    `decision_log`; `keyword_banks` has the words that an operator adds.
     `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
     `ExecutionFailed`.
     """
@@ -160,9 +161,10 @@ class Service:
             else Supervisor(self._database, self._subjects, gateway, at_once=runs_skills)
         )
         self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
+        self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
-        self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.invoke)
-        self._activating: dict[str, asyncio.Task[list[SkillHeader]]] = {}
+        self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self)
+        self._readiness = Readiness(self._catalog, self._invoker)
         self._stack = AsyncExitStack()
 
     def _build_executors(self, *, landlock: bool) -> dict[Executor, SkillExecutor]:
@@ -202,8 +204,8 @@ class Service:
                 await stack.enter_async_context(self._supervisor)
             if self._runs_skills:
                 await self._pool.started()
-                stack.push_async_callback(self._stop_activating)
-                self._notice(ON_STARTUP)
+                await stack.enter_async_context(self._readiness)
+                self._readiness.notice(ON_STARTUP)
             self._stack = stack.pop_all()
         return self
 
@@ -265,17 +267,11 @@ class Service:
     async def activate_for(self, principal: Principal, event: str) -> list[SkillHeader]:
         """Make the skills ready that wait for an event, such as `onCommand:pay` (`skill:invoke`).
 
-        Their files are read and their components compiled before anybody calls them. Returns those that are
-        ready now. Raises `InputInvalid` for what is no event.
+        See `Readiness.activate` for what that means, and is refused.
         """
         principal.require(Scope.INVOKE)
-        if not self._runs_skills:
-            raise ExecutionFailed("this process runs no skills")
-        if normalised(event) is None:
-            raise InputInvalid(
-                "no such event; there are onStartup, onSkill:<path>, onCommand:<id> and onKeyword:<word>"
-            )
-        return await self._make_ready(self._catalog.activated_by(event), event)
+        self._check_runs_skills()
+        return await self._readiness.activate(event)
 
     async def count_invocations(self, principal: Principal, paths: Sequence[str]) -> dict[str, int]:
         """Count the invocations of skills in the last 24 hours, in one query (`skill:read`)."""
@@ -303,6 +299,7 @@ class Service:
             workers=self._pool.ready,
             idle_workers=len(self._pool.idle_workers()),
             checkpoint_age_seconds=self.audit_trail.checkpoint_age_seconds,
+            routing=self.routing_desk.latencies,
         )
 
     async def invoke(
@@ -320,13 +317,41 @@ class Service:
         `capabilities` None lets it use all that were granted. `timeout_ms` can only shorten its time.
         """
         principal.require(Scope.INVOKE)
-        if not self._runs_skills:
-            raise ExecutionFailed("this process runs no skills")
+        self._check_runs_skills()
         if capabilities is not None and len(capabilities) > _REQUESTED_LIMIT:
             raise InputInvalid(f"more than {_REQUESTED_LIMIT} capabilities in one request")
         if timeout_ms is not None and not _TIMEOUT_LEAST_MS <= timeout_ms <= _TIMEOUT_MOST_MS:
             raise InputInvalid(f"a timeout is within {_TIMEOUT_LEAST_MS} and {_TIMEOUT_MOST_MS} ms")
-        request = InvocationRequest(
+        request = self._request(principal, name, value, capabilities, executor, timeout_ms)
+        invocation = await self._invoker.invoke(request)
+        self._readiness.notice(f"{ON_SKILL}{invocation.skill_path}")
+        return invocation
+
+    async def is_trusted(self, name: str) -> bool:
+        """Tell whether the operator chose a skill, or trusts the bytes that it has. Raises as `activate`."""
+        return self._broker.tier(await self._catalog.activate(name)).trusted
+
+    async def check_needs(
+        self, principal: Principal, name: str, value: object, needed: Collection[str] | None
+    ) -> None:
+        """Refuse a skill that `invoke` would refuse, or that has nothing granted of what it needs.
+
+        Needs `skill:invoke`. `needed` are names of capabilities, None for all that it declares. Refusals are
+        recorded, and an operator is asked for what is lacking.
+        """
+        principal.require(Scope.INVOKE)
+        await self._invoker.check(self._request(principal, name, value), needed)
+
+    def _request(
+        self,
+        principal: Principal,
+        name: str,
+        value: object,
+        capabilities: Sequence[str] | None = None,
+        executor: Executor | None = None,
+        timeout_ms: int | None = None,
+    ) -> InvocationRequest:
+        return InvocationRequest(
             skill=name,
             input=encode_input(value, self.settings.input_limit_bytes),
             actor=principal.actor,
@@ -334,9 +359,6 @@ class Service:
             executor=executor,
             timeout_ms=timeout_ms,
         )
-        invocation = await self._invoker.invoke(request)
-        self._notice(f"{ON_SKILL}{invocation.skill_path}")
-        return invocation
 
     async def check_ready(self) -> None:
         """Return when a call would be served now; raises what it would be refused with."""
@@ -346,34 +368,9 @@ class Service:
         if self._pool.ready == 0:
             raise self._pool.failure or ExecutionFailed("no worker process is ready yet")
 
-    def _notice(self, event: str) -> None:
-        """Make ready, in the background, the operator's own skills that wait for an event that has come.
-
-        Skills from elsewhere are made ready when somebody says so: nobody chose to have them take time here.
-        """
-        waiting = [each for each in self._catalog.activated_by(event) if each.trusted]
-        if event in self._activating or not waiting:
-            return
-        task = asyncio.create_task(self._make_ready(waiting, event))
-        self._activating[event] = task
-        task.add_done_callback(lambda _: self._activating.pop(event, None))
-
-    async def _make_ready(self, waiting: Sequence[SkillHeader], event: str) -> list[SkillHeader]:
-        """Make skills ready that wait for an event; one that cannot be does not keep others from it."""
-        ready = []
-        for header in waiting:
-            try:
-                if await self._invoker.make_ready(exact_name(header.path)):
-                    ready.append(header)
-            except SubgraphError as error:
-                logger.warning("skill %r could not be made ready for %s: %s", header.path, event, error)
-        return ready
-
-    async def _stop_activating(self) -> None:
-        tasks = list(self._activating.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _check_runs_skills(self) -> None:
+        if not self._runs_skills:
+            raise ExecutionFailed("this process runs no skills")
 
 
 def _check_workspace(settings: Settings) -> None:

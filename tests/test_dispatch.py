@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from subgraph.capabilities import RequestState
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.errors import Forbidden, GrantRequired, InputInvalid, SkillRevoked, StorageUnavailable
@@ -145,20 +146,21 @@ def test_a_refused_run_is_a_failed_decision(running: RunningService, monkeypatch
     assert found.error.code == "SKILL_REVOKED"
 
 
-def test_no_decision_gets_past_the_broker(running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that asks for what nobody granted."""
-    service = running.service
-    running.write(MST, fields="metadata: {region: VN}", guest=component(ECHO), tools="read_file")
-
-    async def asking(principal: Principal, name: str, value: object) -> Any:
-        return await service.invoke(principal, name, value, ["read_file"])
-
-    monkeypatch.setattr(service.dispatcher, "_invoke", asking)
+def test_no_decision_gets_past_the_broker(running: RunningService) -> None:
+    """What a skill declares must be granted before the router starts it."""
+    oversight = running.service.oversight
+    region = "metadata: {region: VN}"
+    running.write(MST, fields=region, guest=component(ECHO), tools="read_file(data/**)")
     before = len(running.entries())
-    with pytest.raises(GrantRequired):
+    with pytest.raises(GrantRequired, match="nobody has granted read_file"):
         routed(running)
     assert kinds(running, before)[-1] == ("routing.outcome", "failed")
     assert ("invocation.finished", None) not in kinds(running, before)
+    (waits,) = running.run(oversight.requests(OPERATOR, RequestState.PENDING))
+    assert (waits.skill_path, waits.capability) == (MST, "read_file(data/**)")
+    running.run(oversight.grant(OPERATOR, MST, "read_file(data/one/**)"))  # some of it will do
+    assert routed(running).state is State.SUCCEEDED
+    running.write(MST, fields=region, guest=component(ECHO))
 
 
 def test_nothing_runs_that_could_not_be_recorded(

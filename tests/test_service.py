@@ -39,6 +39,7 @@ METHODS: dict[str, tuple[Scope, Method]] = {
     "activate_for": (Scope.INVOKE, lambda service, who: service.activate_for(who, "onCommand:none")),
     "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
     "measures": (Scope.AUDIT, lambda service, who: service.measures(who)),
+    "check_needs": (Scope.INVOKE, lambda service, who: service.check_needs(who, "echo", {}, ())),
     "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
 }
 

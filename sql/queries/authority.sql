@@ -121,6 +121,21 @@ SELECT skill_path, time_ms, memory_bytes, output_bytes, fuel, host_calls, execut
     decided_by, decided_at
 FROM skill_limits ORDER BY skill_path
 
+-- name: bank_put
+-- Set the operator's keyword bank ($1 its file, $2 who) in place of the one before.
+INSERT INTO keyword_bank (bank, decided_by, decided_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (only_row) DO UPDATE
+    SET bank = excluded.bank, decided_by = excluded.decided_by, decided_at = excluded.decided_at
+RETURNING decided_by
+
+-- name: bank_delete
+-- Take the operator's keyword bank away; no row when there is none.
+DELETE FROM keyword_bank RETURNING decided_by
+
+-- name: bank_get
+-- The operator's keyword bank; no row when there is none.
+SELECT bank, decided_by, decided_at FROM keyword_bank
+
 -- name: decisions_grants
 -- Every grant that was not taken back, for whatever bytes.
 SELECT skill_path, capability, content_hash, granted_by, granted_at FROM capability_grant

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import (
@@ -22,8 +23,10 @@ from starlette.responses import Response
 
 from subgraph.api.authentication import Authenticator
 from subgraph.audit import Tally, Totals
+from subgraph.audit.kpis import confidences
 from subgraph.audit.tallies import BUCKETS_PER_OCTAVE
 from subgraph.errors import Forbidden, SubgraphError, Unauthenticated
+from subgraph.routing_desk import LATENCY_BOUNDS, Latencies
 from subgraph.service import Measures, Service
 
 _OCTAVES = range(6, 27)
@@ -62,6 +65,7 @@ class _Measured(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield from _gauges(self.measures)
+        yield _decision_seconds(self.measures.routing)
         if self.measures.totals is not None:
             yield from _of_log(self.measures.totals)
 
@@ -121,6 +125,30 @@ def _of_log(totals: Totals) -> Iterator[Metric]:
         ],
     )
     yield _latencies(_of_kind(totals, _FINISHED))
+    yield _confidences(totals)
+
+
+def _decision_seconds(latencies: Latencies) -> Metric:
+    counts = list(accumulate(latencies.counts))
+    bounds = (*map(str, LATENCY_BOUNDS), "+Inf")
+    family = HistogramMetricFamily(
+        "cyberos_routing_decision_seconds", "Time of a decision by rules, of those that this process made."
+    )
+    family.add_metric([], list(zip(bounds, counts, strict=True)), latencies.seconds)
+    return family
+
+
+def _confidences(totals: Totals) -> Metric:
+    """Make the histogram of confidence. A bound of Prometheus holds what is exactly it: 0.3 is within 0.3."""
+    counted = confidences(totals.tallies)
+    bounded = [
+        (f"{bound / 100:.1f}", sum(count for percent, count in counted.items() if percent <= bound))
+        for bound in range(10, 101, 10)
+    ]
+    family = HistogramMetricFamily("cyberos_routing_confidence", "Confidence of recorded decisions.")
+    everything = sum(percent * count for percent, count in counted.items()) / 100
+    family.add_metric([], [*bounded, ("+Inf", counted.total())], everything)
+    return family
 
 
 def _of_kind(totals: Totals, kind: str) -> list[Tally]:

@@ -15,6 +15,8 @@ from subgraph.api.types import (
     CapabilityRequest,
     Invocation,
     InvocationResult,
+    KeywordBank,
+    Persona,
     RoutingDecision,
     Skill,
     SkillLimitsInput,
@@ -56,11 +58,16 @@ class Mutation:
         description="Say which skill a query is for, and run it where nothing is to be asked of a person "
         "first; any other decision is returned as it is. A run that is refused is an error with its code, "
         "and the decision is recorded as failed. `record` false keeps the decision out of the audit log, "
-        "not the run."
+        "not the run. `persona` is that of `route`."
     )
-    async def route_and_invoke(self, info: Info, query: str, record: bool | None = True) -> RoutingDecision:
+    async def route_and_invoke(
+        self, info: Info, query: str, record: bool | None = True, persona: Persona | None = UNSET
+    ) -> RoutingDecision:
         done = await info.context.service.dispatcher.route(
-            info.context.principal, query, record=record is not False
+            info.context.principal,
+            query,
+            persona.value if persona else None,
+            record=record is not False,
         )
         return RoutingDecision.dispatched(done)
 
@@ -158,6 +165,17 @@ class Mutation:
     async def reinstate_skill(self, info: Info, name: str, note: str | None = UNSET) -> Skill:
         oversight, principal = info.context.service.oversight, info.context.principal
         return Skill(header=await oversight.reinstate(principal, name, note or None))
+
+    @strawberry.mutation(
+        description="Lay a file of keywords over the built-in ones, in place of the one before. Its form is "
+        "that of `subgraph/routing/keywords.yaml`; a skill that is not installed may be named."
+    )
+    async def set_keyword_bank(self, info: Info, text: str) -> KeywordBank:
+        return KeywordBank.of(await info.context.service.keyword_banks.set(info.context.principal, text))
+
+    @strawberry.mutation(description="Take the operator's keywords away; the built-in ones remain.")
+    async def clear_keyword_bank(self, info: Info) -> KeywordBank:
+        return KeywordBank.of(await info.context.service.keyword_banks.clear(info.context.principal))
 
     @strawberry.mutation(
         description="Destroy the key of a subject, who is an actor of the audit trail: its inputs and "

@@ -16,10 +16,12 @@ from subgraph.api.types import (
     CapabilityGrant,
     CapabilityRequest,
     Invocation,
+    KeywordBank,
     Kpi,
     Persona,
     RoutingDecision,
     RoutingPreview,
+    Seat,
     Skill,
     SkillProblem,
 )
@@ -131,6 +133,15 @@ class Query:
             info.context.principal, query, persona.value if persona else None
         )
         return RoutingPreview.of(decision)
+
+    @strawberry.field(description="The seats that a query can belong to, in their order.")
+    async def personas(self, info: Info) -> list[Seat]:
+        personas = info.context.service.routing_desk.personas(info.context.principal)
+        return [Seat.of(each) for each in personas]
+
+    @strawberry.field(description="The keywords that an operator has laid over the built-in ones.")
+    async def keyword_bank(self, info: Info) -> KeywordBank:
+        return KeywordBank.of(await info.context.service.keyword_banks.show(info.context.principal))
 
     @strawberry.field(description="What the log keeps of a decision about a query; null when there is none.")
     async def decision(self, info: Info, request_id: strawberry.ID) -> RoutingDecision | None:

@@ -1,6 +1,7 @@
 """What happened: canonical entries and the ledger that makes them durable."""
 
 from subgraph.audit.decisions import (
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -28,10 +29,13 @@ from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
 from subgraph.audit.records import AuditRecord, find_record
 from subgraph.audit.routing import (
+    ChainStepNote,
     ConsultedModel,
     DecidedRouting,
+    FinishedChain,
     FinishedRouting,
     ReplayedRouting,
+    chain_id,
     consultation_id,
     outcome_id,
 )
@@ -39,6 +43,8 @@ from subgraph.audit.tallies import Tally, Totals, read_totals
 
 __all__ = [
     "AuditRecord",
+    "ChainStepNote",
+    "ChangedBank",
     "ChangedLimits",
     "ChangedTrust",
     "ConsultedModel",
@@ -50,6 +56,7 @@ __all__ = [
     "EntryRefused",
     "ErasedSubject",
     "ErrorNote",
+    "FinishedChain",
     "FinishedInvocation",
     "FinishedRouting",
     "FurtherHostCalls",
@@ -70,6 +77,7 @@ __all__ = [
     "Tally",
     "Totals",
     "canonical",
+    "chain_id",
     "consultation_id",
     "count_invocations",
     "decision_page",

@@ -155,7 +155,7 @@ def _derive(entry: bytes | None) -> dict[str, Any] | None:
         if canonical(document) != entry:
             return None
         fields = {column: document.get(name) for column, name in _ENTRIES.items()}
-        fields["executor"] = document.get("executor")
+        fields["executor"] = _executor(document)
         fields["outcome"] = _outcome(document)
         if any(not isinstance(fields[name], types) for name, types in _TYPES.items()):
             return None
@@ -166,6 +166,12 @@ def _derive(entry: bytes | None) -> dict[str, Any] | None:
     except (ValueError, TypeError, AttributeError, OverflowError, EntryRefused):
         return None
     return fields
+
+
+def _executor(document: Mapping[str, Any]) -> Any:
+    """What ran a skill, or the confidence of a decision about a query; None for all else."""
+    executor = document.get("executor")
+    return document.get("confidence") if executor is None else executor
 
 
 def _outcome(document: Mapping[str, Any]) -> str:

@@ -8,6 +8,10 @@ from typing import ClassVar
 
 from subgraph.audit.entry import MAX_ACTOR_CHARACTERS, Entry, SkillEntry, names, text
 
+MAX_BANK_BYTES = 48 * 1024
+"""Of a keyword bank that an entry holds, in UTF-8: three times the built-in one. JSON escapes line ends and
+quotes, so that it may be twice as long there, and is within `MAX_ENTRY_BYTES`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedGrant(SkillEntry):
@@ -91,6 +95,35 @@ class ChangedLimits(SkillEntry):
         return {
             "limits": dict(self.limits),
             "executors": None if self.executors is None else names(self.executors),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedBank(Entry):
+    """An operator set the keyword bank that is laid over the built-in one, or took it away.
+
+    `sha256` is that of the file's bytes, in hex, `version` the one that it names; both are None where it was
+    taken away. `skills` and `keywords` count what is in it. `text` is the file, None where it is over
+    `MAX_BANK_BYTES`: the log alone then tells which file it was, and no longer what stood in it.
+    """
+
+    kind: ClassVar[str] = "routing.bank"
+    level: ClassVar[str] = "warn"
+
+    version: str | None
+    sha256: str | None
+    skills: int
+    keywords: int
+    text: str | None
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "code": "cleared" if self.sha256 is None else "set",
+            "version": None if self.version is None else text(self.version),
+            "sha256": self.sha256,
+            "skills": self.skills,
+            "keywords": self.keywords,
+            "text": None if self.text is None or len(self.text.encode()) > MAX_BANK_BYTES else self.text,
         }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +22,20 @@ LONGEST_SPAN = timedelta(days=92)
 """A quarter: 2,200 hours of some hundred sorts, which take PostgreSQL a tenth of a second."""
 
 
+BINS = 10
+"""Parts of a distribution of confidence."""
+
+_ROUTED = "routing.decision"
+_CONFIDENCE = re.compile(r"0\.[0-9]{2}|1\.00")
+
+
 @dataclass(frozen=True, slots=True)
 class Kpi:
     """One figure. `value` is None where nothing was counted that it could be of, and then `met` is, too.
 
     A ratio has its `numerator` and `denominator`; a percentile has how many runs it is of as `denominator`;
-    a count has itself as `numerator`. At most one of `at_least` and `at_most` is the target.
+    a count has itself as `numerator`. At most one of `at_least` and `at_most` is the target. `bins` is the
+    distribution of what a mean is of: by tenths from 0 to 1, the last with 1 itself.
     """
 
     name: str
@@ -36,6 +46,7 @@ class Kpi:
     denominator: int | None
     at_least: float | None = None
     at_most: float | None = None
+    bins: tuple[int, ...] | None = None
 
     @property
     def target(self) -> float | None:
@@ -114,6 +125,63 @@ class _Percentile(_Figure):
         return Kpi(self.name, self.description, "ms", value, None, runs, at_most=self.at_most)
 
 
+@dataclass(frozen=True, slots=True)
+class _Confidence(_Figure):
+    """The mean of the confidence of decisions, with its distribution; with `percent`, a percentile of it."""
+
+    percent: int | None
+    at_least: float
+
+    def measure(self, tallies: Sequence[Tally]) -> Kpi:
+        counted = confidences(tallies)
+        decisions = sum(counted.values())
+        value, bins = None, None
+        if decisions and self.percent is None:
+            value = sum(percent * entries for percent, entries in counted.items()) / decisions / 100
+        elif decisions:
+            value = _percentile(counted, self.percent or 0) / 100
+        if self.percent is None:
+            bins = binned(counted)
+        return Kpi(
+            self.name,
+            self.description,
+            "confidence",
+            value,
+            None,
+            decisions,
+            at_least=self.at_least,
+            bins=bins,
+        )
+
+
+def confidences(tallies: Sequence[Tally]) -> Counter[int]:
+    """Count recorded decisions by their confidence in hundredths. Ones that tell none are left out."""
+    counted: Counter[int] = Counter()
+    for tally in Sort(_ROUTED).of(tallies):
+        if _CONFIDENCE.fullmatch(tally.executor):
+            counted[int(tally.executor.replace(".", ""))] += tally.entries
+    return counted
+
+
+def binned(counted: Mapping[int, int]) -> tuple[int, ...]:
+    """Count by tenths; a confidence of 1 is in the last."""
+    bins = [0] * BINS
+    for percent, entries in counted.items():
+        bins[min(percent // 10, BINS - 1)] += entries
+    return tuple(bins)
+
+
+def _percentile(counted: Mapping[int, int], percent: int) -> int:
+    """Return the value of that rank (nearest rank), of at least one."""
+    wanted = math.ceil(sum(counted.values()) * percent / 100)
+    passed = 0
+    for value in sorted(counted):
+        passed += counted[value]
+        if passed >= wanted:
+            break
+    return value
+
+
 def percentile_us(tallies: Sequence[Tally], percent: int) -> float | None:
     """Tell the latency that `percent` of the entries do not exceed, in microseconds; None without entries.
 
@@ -133,7 +201,6 @@ def percentile_us(tallies: Sequence[Tally], percent: int) -> float | None:
 _FINISHED = "invocation.finished"
 _COMPONENTS = Sort(_FINISHED, executor="WASM")
 _SCRIPTS = Sort(_FINISHED, executor="SCRIPT")
-_ROUTED = "routing.decision"
 
 FIGURES: tuple[_Figure, ...] = (
     _Ratio(
@@ -169,6 +236,18 @@ FIGURES: tuple[_Figure, ...] = (
         "host_calls_denied",
         "Host calls that skills tried although nobody had allowed them.",
         Sort("host.call", outcome="denied"),
+    ),
+    _Confidence(
+        "routing_confidence_mean",
+        "Mean confidence of the decisions that were recorded, and their distribution in ten bins.",
+        percent=None,
+        at_least=0.6,
+    ),
+    _Confidence(
+        "routing_confidence_p10",
+        "Confidence that 90 % of the decisions that were recorded reach.",
+        percent=10,
+        at_least=0.3,
     ),
     _Ratio(
         "routing_defer_rate",

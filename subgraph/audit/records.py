@@ -92,6 +92,20 @@ FORMS: Mapping[str, Form] = {
         "Old entries dropped",
         (("First that is left", "first"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
     ),
+    "routing.bank": Form(
+        "Keyword bank changed",
+        (
+            ("Change", "code"),
+            ("Version", "version"),
+            ("SHA-256", "sha256"),
+            ("Skills", "skills"),
+            ("Keywords", "keywords"),
+            ("Text", "text"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Entry", "id"),
+        ),
+    ),
     "routing.decision": Form(
         "CUO routing decision",
         (
@@ -143,6 +157,21 @@ FORMS: Mapping[str, Form] = {
             ("Result", "code"),
             ("Error", "error"),
             ("Invocation", "invocationId"),
+            ("By", "actor"),
+            ("At", "at"),
+            ("Request", "requestId"),
+            ("Entry", "id"),
+        ),
+        folder="meta/cuo-decisions",
+        schema="cuo-decision-v1",
+    ),
+    "routing.chain": Form(
+        "CUO chain",
+        (
+            ("Decision", "skill"),
+            ("Result", "code"),
+            ("Steps", "steps"),
+            ("Elapsed us", "elapsedUs"),
             ("By", "actor"),
             ("At", "at"),
             ("Request", "requestId"),
@@ -289,6 +318,11 @@ def _shown(value: object) -> str:
         return ", ".join(value)
     if isinstance(value, list) and all(isinstance(item, dict) and "skillName" in item for item in value):
         return ", ".join(f"{item['skillName']} {item['score']}" for item in value)
+    if isinstance(value, list) and all(isinstance(item, dict) and "step" in item for item in value):
+        return ", ".join(
+            " ".join(filter(None, (item["step"], item["skill"], item["status"], item["code"])))
+            for item in value
+        )
     if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
         return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

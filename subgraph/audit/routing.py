@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
@@ -116,6 +116,56 @@ class FinishedRouting(Entry):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ChainStepNote:
+    """One run of a chain: `status` is `ok`, `failed` or `skipped`, `code` that of what it failed for."""
+
+    step: str
+    skill: str
+    status: str
+    invocation_id: str | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedChain(Entry):
+    """What became of a chain; each run of it has an entry of its own.
+
+    `request_id` is that of the decision or the dispatch that it was run for, `elapsed_us` the time of all.
+    """
+
+    kind: ClassVar[str] = "routing.chain"
+
+    request_id: str
+    state: str
+    skill: str
+    steps: Sequence[ChainStepNote]
+    elapsed_us: int
+
+    def _level(self) -> str:
+        return "warn" if any(each.status == "failed" for each in self.steps) else "info"
+
+    def _subject(self) -> dict[str, object]:
+        return {"skill": self.skill}
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "requestId": self.request_id,
+            "code": self.state,
+            "elapsedUs": self.elapsed_us,
+            "steps": [
+                {
+                    "step": each.step,
+                    "skill": each.skill,
+                    "status": each.status,
+                    "invocationId": each.invocation_id,
+                    "code": each.code,
+                }
+                for each in self.steps
+            ],
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayedRouting(Entry):
     """A decision was made again on its own catalogue; `identical` says whether its bytes were the same."""
@@ -144,3 +194,8 @@ def outcome_id(request_id: UUID) -> UUID:
 def consultation_id(request_id: UUID) -> UUID:
     """Name the entry that tells how a model was asked about a query."""
     return uuid5(request_id, "consultation")
+
+
+def chain_id(request_id: UUID) -> UUID:
+    """Name the entry that tells what became of the chain of a decision."""
+    return uuid5(request_id, "chain")

@@ -17,7 +17,7 @@ NO_TIME = -1
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Entries of one sort.
+    """Entries of one sort. `executor` is that of a run, or the confidence of a decision, as `0.60`.
 
     `outcome` is the exit code of a finished run, the code of a refused one, `ok`, `error`, `denied` or
     `unknown` of a host call, and empty otherwise. `elapsed_us` is the sum over them where that is known.

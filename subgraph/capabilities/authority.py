@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from subgraph.audit import (
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -28,6 +29,7 @@ from subgraph.capabilities.decisions import (
     CapabilityRequest,
     Grant,
     LimitDecision,
+    OperatorBank,
     RequestState,
     Revocation,
     TrustDecision,
@@ -64,10 +66,11 @@ class _Decisions:
     trust: Mapping[str, TrustDecision] = field(default_factory=dict)
     limits: Mapping[str, LimitDecision] = field(default_factory=dict)
     requests: Mapping[tuple[str, str, str], CapabilityRequest] = field(default_factory=dict)
+    bank: OperatorBank | None = None
 
 
 class Authority:
-    """What people have granted, refused, revoked, trusted and limited.
+    """What people have granted, refused, revoked, trusted and limited, and by what words skills are found.
 
     Look-ups come from memory. Changes go through PostgreSQL, in one transaction with the audit entry
     that tells of them. Use it as an async context manager; it polls for changes that others make.
@@ -123,6 +126,11 @@ class Authority:
     def limits_of(self, skill_path: str) -> LimitDecision | None:
         """Return what was decided about the limits of a skill."""
         return self._known.limits.get(skill_path)
+
+    @property
+    def bank(self) -> OperatorBank | None:
+        """The operator's keyword bank, None where none is set."""
+        return self._known.bank
 
     def requests(self) -> list[CapabilityRequest]:
         """Return the newest requests for capabilities, those that wait first."""
@@ -260,6 +268,13 @@ class Authority:
             change, "limits_put", change.skill, *limits, executors, change.content_hash, change.actor
         )
 
+    async def set_bank(self, change: ChangedBank, text: str | None) -> None:
+        """Set the operator's keyword bank as the entry says, None to have none. Raises as `grant`."""
+        if text is None:
+            await self._decide(change, "bank_delete")
+        else:
+            await self._decide(change, "bank_put", text, change.actor)
+
     async def _decide(self, entry: Entry, query: str, *arguments: object) -> None:
         """Make a change and its entry durable together. A query that changes no row leaves no entry."""
         async with self._changing() as transaction:
@@ -299,12 +314,14 @@ class Authority:
         trust = map(TrustDecision.of, await self._database.fetch("trust_list"))
         limits = map(LimitDecision.of, await self._database.fetch("limits_list"))
         requests = map(CapabilityRequest.of, await self._database.fetch("request_list", REQUESTS_KEPT))
+        bank = await self._database.fetchrow("bank_get")
         return _Decisions(
             grants=grants,
             revocations={decision.skill_path: decision for decision in revocations},
             trust={decision.skill_path: decision for decision in trust},
             limits={decision.skill_path: decision for decision in limits},
             requests={(each.skill_path, each.capability, each.content_hash): each for each in requests},
+            bank=None if bank is None else OperatorBank.of(bank),
         )
 
     async def _poll(self) -> None:

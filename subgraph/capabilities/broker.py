@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from subgraph.capabilities.authority import Authority
@@ -66,6 +66,24 @@ class Broker:
         for capability in self.missing(skill, wanted):
             raise GrantRequired(self._nobody_granted(skill, capability))
         return wanted
+
+    def lacking(self, skill: ActivatedSkill, names: Collection[str] | None) -> list[Capability]:
+        """Return what a skill declares of capabilities with these names and has nothing granted of.
+
+        None is all that it declares. Raises `CapabilityDenied` for a name of which it declares nothing.
+        """
+        declared = [each for each in self.grantable(skill) if each.is_well_formed]
+        if names is None:
+            names = {each.name for each in declared}
+        for name in sorted(set(names) - {each.name for each in declared}):
+            raise CapabilityDenied(f"{skill.header.path} needs {name}, and does not declare it")
+        granted = {each.name for each in self.granted(skill)}
+        return [each for each in declared if each.name in names and each.name not in granted]
+
+    def check_held(self, skill: ActivatedSkill, names: Collection[str] | None) -> None:
+        """Raise `GrantRequired` where `lacking` finds something."""
+        for capability in self.lacking(skill, names):
+            raise GrantRequired(self._nobody_granted(skill, capability))
 
     def permits(
         self, skill: ActivatedSkill, capabilities: Sequence[Capability], name: str, target: str

@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 
 from subgraph.audit import (
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     CreatedGrant,
@@ -23,12 +24,21 @@ from subgraph.audit import (
 )
 from subgraph.audit.entry import MAX_ACTOR_CHARACTERS, text
 from subgraph.audit.findings import Finding, FindingCode
-from subgraph.capabilities.decisions import LIMIT_NAMES
+from subgraph.capabilities.decisions import LIMIT_NAMES, OperatorBank
 from subgraph.storage import Database
 
 Key: TypeAlias = tuple[str, ...]
 
-_TIMES = {"grants": "granted_at", "revocations": "revoked_at", "trust": "decided_at", "limits": "decided_at"}
+_BANK: Key = ("keywords",)
+"""What a bank is about: there is one."""
+
+_TIMES = {
+    "grants": "granted_at",
+    "revocations": "revoked_at",
+    "trust": "decided_at",
+    "limits": "decided_at",
+    "banks": "decided_at",
+}
 
 
 @dataclass(slots=True)
@@ -39,6 +49,7 @@ class _Decisions:
     revocations: dict[Key, object] = field(default_factory=dict)
     trust: dict[Key, object] = field(default_factory=dict)
     limits: dict[Key, object] = field(default_factory=dict)
+    banks: dict[Key, object] = field(default_factory=dict)
 
     def replay(self, entry: Mapping[str, Any]) -> None:
         """Do again what an entry tells."""
@@ -58,6 +69,8 @@ class _Decisions:
             executors = entry["executors"]
             names = None if executors is None else tuple(sorted(executors))
             self.limits[skill,] = entry["limits"], names, entry["contentHash"], actor
+        elif kind == ChangedBank.kind:
+            self.banks = {} if entry["sha256"] is None else {_BANK: (entry["sha256"], actor)}
 
 
 async def check_decisions(database: Database) -> tuple[Finding, ...]:
@@ -74,6 +87,7 @@ async def check_decisions(database: Database) -> tuple[Finding, ...]:
             "revocations": await snapshot.fetch("revocation_list"),
             "trust": await snapshot.fetch("trust_list"),
             "limits": await snapshot.fetch("limits_list"),
+            "banks": await snapshot.fetch("bank_get"),
         }
     told = _Decisions()
     for row in entries:
@@ -119,4 +133,15 @@ def _limits(row: asyncpg.Record) -> tuple[Key, object]:
     return (row["skill_path"],), (limits, executors, row["content_hash"], _actor(row["decided_by"]))
 
 
-_READERS = {"grants": _grant, "revocations": _revocation, "trust": _trust, "limits": _limits}
+def _bank(row: asyncpg.Record) -> tuple[Key, object]:
+    bank = OperatorBank.of(row)
+    return _BANK, (bank.sha256, _actor(bank.decided_by))
+
+
+_READERS = {
+    "grants": _grant,
+    "revocations": _revocation,
+    "trust": _trust,
+    "limits": _limits,
+    "banks": _bank,
+}

@@ -1,7 +1,8 @@
-"""What people decided about a skill, as the database keeps it."""
+"""What people decided, about a skill for the most part, as the database keeps it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,3 +141,27 @@ class LimitDecision:
             row["decided_by"],
             row["decided_at"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorBank:
+    """The file of keywords that an operator set, as it was given. What it says is read by the router."""
+
+    text: str
+    decided_by: str
+    decided_at: datetime
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read the row of `keyword_bank`."""
+        return cls(row["bank"], row["decided_by"], row["decided_at"])
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its UTF-8, in hex."""
+        return sha256_of(self.text)
+
+
+def sha256_of(text: str) -> str:
+    """Hash a text as a file of it would be hashed, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()

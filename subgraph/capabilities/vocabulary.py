@@ -56,6 +56,15 @@ EFFECTS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 """Capabilities with effects outside of the run, and which; recorded before they happen."""
 
+IRREVERSIBLE: Mapping[str, str] = MappingProxyType({
+    "exec_command": "nothing here knows what the program does, and the sandbox does not hold it",
+    "get_secret": "a credential acts in the operator's name elsewhere, and cannot be taken back",
+})  # fmt: skip
+"""Capabilities whose effects outside cannot be undone, and why: the router starts nothing that has them.
+
+`write_file` is none: files of the workspace are the operator's, and he can restore them. `fetch_url` is none:
+it sends a GET, which asks for nothing to be changed, to an address that a person granted."""
+
 SENSITIVE: Mapping[str, str] = MappingProxyType({
     "get_secret": "the skill holds a credential afterwards",
     "exec_command": "the program has the rights of the service",

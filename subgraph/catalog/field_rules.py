@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from subgraph.catalog.activation_events import parse_events
+from subgraph.catalog.chain import ChainInvalid, parse_chain
+from subgraph.catalog.dependencies import dependency_names
 from subgraph.catalog.front_matter import Value
-from subgraph.catalog.header import SCRIPT
+from subgraph.catalog.header import CHAIN, DEPENDS_ON, SCRIPT
 from subgraph.catalog.manifest import (
     ACTIVATION_EVENTS,
     COMPATIBILITY_LENGTH,
@@ -29,10 +31,9 @@ from subgraph.catalog.showing import shown_in_line
 CheckTool = Callable[[str], str | None]
 
 COMPONENT = f"{EXTENSION_PREFIX}component"
-DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
 KEYWORDS = f"{EXTENSION_PREFIX}keywords"
 PERSONA = f"{EXTENSION_PREFIX}persona"
-EXTENSIONS = frozenset({ACTIVATION_EVENTS, COMPONENT, DEPENDS_ON, KEYWORDS, PERSONA, SCRIPT})
+EXTENSIONS = frozenset({ACTIVATION_EVENTS, CHAIN, COMPONENT, DEPENDS_ON, KEYWORDS, PERSONA, SCRIPT})
 """This host's own fields of `metadata`."""
 
 UNKNOWN_LIMIT = 16
@@ -205,11 +206,21 @@ def _of_metadata(key: str, value: str) -> tuple[str, list[str]]:
         good, bad = parse_events(value)
         return ", ".join(good), [f"{shown_in_line(word, KEY_SHOWN)} is no activation event" for word in bad]
     if key == DEPENDS_ON:
-        names = [name.strip() for name in value.split(",")]
-        return "", [f"{_shown(name)} is no name of a skill" for name in names if name_faults(name)]
+        faulty = (name for name in dependency_names(value) if name_faults(name.rpartition("/")[2]))
+        return "", [f"{_shown(name)} is no name of a skill" for name in faulty]
+    if key == CHAIN:
+        return _of_chain(value)
     if key.startswith(EXTENSION_PREFIX) and key not in EXTENSIONS:
         return "", ["not a field of this host"]
     return "", []
+
+
+def _of_chain(value: str) -> tuple[str, list[str]]:
+    try:
+        count = sum(map(len, parse_chain(value).generations))
+    except ChainInvalid as error:
+        return "", [f"{error}; the skill cannot be routed to"]
+    return f"{count} step{'' if count == 1 else 's'}", []
 
 
 def _missing(value: Value | None) -> str:

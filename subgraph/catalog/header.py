@@ -13,9 +13,14 @@ from typing import NamedTuple
 import msgpack
 
 from subgraph.catalog.activation_events import parse_events
+from subgraph.catalog.dependencies import dependency_names
 from subgraph.catalog.manifest import ACTIVATION_EVENTS, EXTENSION_PREFIX, SkillManifest
 
+CHAIN = f"{EXTENSION_PREFIX}chain"
+DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
 SCRIPT = f"{EXTENSION_PREFIX}script"
+
+_PACKED_DEPENDS_ON = DEPENDS_ON.encode()
 
 
 class InstallSource(Enum):
@@ -150,6 +155,19 @@ class SkillHeader(NamedTuple):
     def script(self) -> str | None:
         """`metadata.cyberos-script`: its script's path within the skill, as it is written; unchecked."""
         return self.extensions.get(SCRIPT) or None
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """`metadata.cyberos-depends-on`: the skills that it builds on, as they are written."""
+        # Most skills have none, and a scan asks all of them.
+        if self.packed_extensions is None or _PACKED_DEPENDS_ON not in self.packed_extensions:
+            return ()
+        return dependency_names(self.extensions.get(DEPENDS_ON, ""))
+
+    @property
+    def chain(self) -> str:
+        """`metadata.cyberos-chain`: how these are run before it; empty for not at all."""
+        return self.extensions.get(CHAIN, "")
 
     @property
     def activation_events(self) -> tuple[str, ...]:

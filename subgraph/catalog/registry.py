@@ -10,6 +10,7 @@ from pathlib import Path
 
 from subgraph.catalog import discovery, index_file
 from subgraph.catalog.activation_events import names_of, normalised
+from subgraph.catalog.dependencies import cycles, resolve
 from subgraph.catalog.discovery import (
     Candidate,
     Search,
@@ -18,7 +19,7 @@ from subgraph.catalog.discovery import (
     shows_component,
     stamps_of,
 )
-from subgraph.catalog.header import InstallSource, SkillHeader, SkillRoot
+from subgraph.catalog.header import DEPENDS_ON, InstallSource, SkillHeader, SkillRoot
 from subgraph.catalog.index_file import Entry
 from subgraph.catalog.manifest import parse_front_matter
 from subgraph.catalog.problem import MANIFEST_NAME, Finding, Level, ManifestInvalid, Problem
@@ -41,7 +42,7 @@ class _Index:
 
     def add_names(self) -> None:
         """Index the short names of all entries."""
-        names = self.names
+        names = self.names = {}
         for path, entry in self.entries.items():
             name = path.rpartition("/")[2]
             names[name] = (*names[name], entry.header) if name in names else (entry.header,)
@@ -53,6 +54,14 @@ class _Index:
         self.entries[header.path] = entry
         self.names[header.name] = (*others, header)
         self._events = None
+
+    def holds(self, path: str) -> bool:
+        """Whether there is a skill at exactly this path."""
+        return path in self.entries
+
+    def paths_named(self, name: str) -> list[str]:
+        """Return the paths of the skills with a short name."""
+        return [header.path for header in self.names.get(name, ())]
 
     def paths_by_event(self) -> dict[str, list[str]]:
         """Index the activation events, when somebody first asks."""
@@ -122,6 +131,7 @@ class Registry:
         heads = front_matters([f"{root.directory}/{candidate.path}" for candidate, root in changed])
         for (candidate, root), head in zip(changed, heads, strict=True):
             self._read(candidate, root, head, before, after)
+        _refuse_cycles(after)
         self._unsaved |= first and sum(map(len, known.values())) != len(after.entries)
         self._swap(before, after)
         self._save()
@@ -161,7 +171,6 @@ class Registry:
                 after.entries[path] = Entry(last.header, None, ())
 
     def _swap(self, before: _Index, after: _Index) -> None:
-        after.add_names()
         said = set(before.left_out)
         for problem in after.left_out:
             if problem not in said:
@@ -260,7 +269,7 @@ class Registry:
 
     def holds(self, path: str) -> bool:
         """Whether there is a skill at exactly this path."""
-        return path in self._index.entries
+        return self._index.holds(path)
 
     def __iter__(self) -> Iterator[SkillHeader]:
         """Iterate over all headers in the order of their paths."""
@@ -291,6 +300,29 @@ def _entry(candidate: Candidate, root: SkillRoot, head: bytes | ManifestInvalid)
     return Entry(
         header, stamps if settled else None, tuple(Problem.of(path, finding) for finding in manifest.warnings)
     )
+
+
+def _refuse_cycles(index: _Index) -> None:
+    """Leave out skills that depend on each other in a cycle, and index the short names of the others.
+
+    The skills that ship with the service stay: nobody can take them away by adding others.
+    """
+    index.add_names()
+    edges = {}
+    for path, entry in index.entries.items():
+        names = entry.header.depends_on
+        if names:
+            found = (resolve(name, path, holds=index.holds, named=index.paths_named) for name in names)
+            edges[path] = {other for other in found if other is not None}
+    refused = cycles(edges)
+    for cycle in refused:
+        for path in sorted(cycle.members):
+            if index.entries[path].header.source is not InstallSource.BUILTIN:
+                del index.entries[path]
+                message = f"its dependencies form a cycle: {cycle}"
+                index.leave_out(path, Finding(Level.ERROR, f"metadata.{DEPENDS_ON}", None, message))
+    if refused:
+        index.add_names()
 
 
 def _differ(before: _Index, after: _Index) -> bool:

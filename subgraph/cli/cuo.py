@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from subgraph.chain_run import StepRun
 from subgraph.cli.catalogue import NONE
 from subgraph.cli.evaluation import evaluate
-from subgraph.cli.output import say, say_fact, say_json, table, tell
+from subgraph.cli.formats import AsFormat, Format
+from subgraph.cli.output import say, say_json, table, tell
+from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
 from subgraph.decision_log import RecordedDecision, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
 from subgraph.routing import Consultation, Decision
-from subgraph.routing_desk import Entries, Entry, skill_input
+from subgraph.routing_desk import Entries, skill_input
 from subgraph.service import Service
 
 app = typer.Typer(
@@ -35,16 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class Format(StrEnum):
-    """How an answer is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-AsFormat = Annotated[Format, typer.Option("--format", help="How to write it.")]
 
 
 @app.command()
@@ -120,24 +113,43 @@ def route(
                 "input": skill_input(decision),
                 "state": done.state.value,
                 "result": None if run is None else _result(run),
+                "steps": [_step(each) for each in done.steps],
+                "error": None
+                if done.error is None
+                else {"code": done.error.code, "message": done.error.message},
                 "recorded": None if done.recorded is None else _record(done.recorded),
             }
         )
-    elif run is None:
+    elif done.run is None:
         _say_decision(decision)
         say(f"\n(not invoked{_way(decision)})")
     else:
         _say_line("decision:", f"{decision.skill_name} (conf={decision.confidence})")
-        _say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
-        _say_line("stdout:", (run.stdout or "").rstrip("\n"))
-    if run is not None and run.error is not None:
-        tell("error", f"{run.error.code}: {run.error.message}")
+        _say_steps(done)
+        if run is not None:
+            _say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
+            _say_line("stdout:", (run.stdout or "").rstrip("\n"))
+    if done.error is not None:
+        tell("error", f"{done.error.code}: {done.error.message}")
     if done.recorded is not None and format_ is Format.TEXT:
         if run is None:
             say()
         _say_record(done.recorded)
     if invoke:
         raise typer.Exit(REFUSED if run is None else run.exit_code)
+
+
+def _say_steps(done: Dispatched) -> None:
+    """Say how the runs of a chain went; nothing for a skill that runs alone."""
+    if done.run is None or not done.steps:
+        return
+    elapsed_ms = done.run.elapsed_us / 1000
+    _say_line("chain:", f"{done.state.value}  steps={len(done.steps)}  total_elapsed_ms={elapsed_ms:.1f}")
+    for each in done.steps:
+        run = "" if each.invocation is None else f"  exit={each.invocation.exit_code}"
+        say(f"  - {each.planned.name}: {each.planned.skill_path}  {each.status.value}{run}")
+        if each is done.run.failed and each.invocation is not None:
+            say(f"    {(each.invocation.stdout or '').rstrip()}")
 
 
 def _say_decision(decision: Decision, *, is_open: bool = True) -> None:
@@ -184,6 +196,16 @@ def _result(run: Invocation) -> dict[str, Any]:
     }
 
 
+def _step(step: StepRun) -> dict[str, Any]:
+    return {
+        **step.planned.as_data(),
+        "status": step.status.value,
+        "arguments": None if step.arguments is None else dict(step.arguments),
+        "result": None if step.invocation is None else _result(step.invocation),
+        "code": None if step.error is None else step.error.code,
+    }
+
+
 def _facts(decision: Decision) -> list[tuple[str, str]]:
     """Say what was decided; what is to be asked or left to a person only where there is such a thing."""
     facts = [
@@ -203,6 +225,8 @@ def _facts(decision: Decision) -> list[tuple[str, str]]:
         facts.append(("ambiguous", f"[{', '.join(decision.ambiguous)}]"))
     if decision.question is not None:
         facts.append(("question", _quoted(decision.question)))
+    if decision.chain:
+        facts.append(("chain", " → ".join(step.name for step in decision.chain)))
     if decision.deferral is not None:
         facts.append(("deferred", f"{decision.deferral.seat} ({decision.deferral.held})"))
     return facts
@@ -269,6 +293,7 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
                 "state": found.state.value,
                 "invocationId": None if run is None else run.invocation_id,
                 "exitCode": None if run is None else run.exit_code,
+                "steps": [dataclasses.asdict(each) for each in found.steps],
                 "error": None
                 if found.error is None
                 else {"code": found.error.code, "message": found.error.message},
@@ -289,6 +314,9 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
     _say_decision(decision, is_open=found.is_open)
     say()
     _say_line("state:", found.state.value)
+    for step in found.steps:
+        code = "" if step.code is None else f"  {step.code}"
+        say(f"  - {step.step}: {step.skill}  {step.status}{code}")
     if run is not None:
         _say_line("invocation:", f"exit={run.exit_code}  {run.invocation_id}")
     if found.error is not None:
@@ -329,47 +357,9 @@ def _short(decision: Decision) -> str:
     return f"{decision.skill_name or 'null'} (conf={decision.confidence})"
 
 
-@app.command()
-def skills(
-    skill: Annotated[str, typer.Argument(help="Short name or path of the skill.")],
-    format_: AsFormat = Format.TEXT,
-) -> None:
-    """Show by what a skill is found, and what is read out of a query for it."""
-
-    async def work(service: Service, principal: Principal) -> Entry:
-        return await service.routing_desk.bank_of(principal, skill)
-
-    found = with_service(work)
-    if format_ is Format.JSON:
-        say_json(_as_json(found))
-        return
-    known = found.skill
-    say_fact("skill:", known.path)
-    say_fact("region:", known.region or NONE)
-    say_fact("persona:", known.persona or "any")
-    say_fact("keywords:", f"[{', '.join(found.keywords)}]")
-    say_fact("extractor:", known.name if found.has_extractor else "none; the skill gets the query itself")
-    say_fact("required:", f"[{', '.join(found.required)}]")
-    say_fact("depends_on:", f"[{', '.join(known.depends_on)}]")
-    say_fact("allowed_tools:", f" [{', '.join(known.allowed_tools.split())}]")
-    if not found.routable:
-        say_fact("REVOKED", "it is not routed to")
-
-
-def _as_json(found: Entry) -> dict[str, Any]:
-    known = found.skill
-    return {
-        "skill": known.path,
-        "version": known.version,
-        "region": known.region,
-        "persona": known.persona,
-        "keywords": list(found.keywords),
-        "extractor": known.name if found.has_extractor else None,
-        "required": list(found.required),
-        "depends_on": list(known.depends_on),
-        "allowed_tools": known.allowed_tools.split(),
-        "routable": found.routable,
-    }
+app.command()(skills)
+app.command()(personas)
+app.add_typer(bank_app, name="bank")
 
 
 @app.command("eval")

@@ -66,6 +66,7 @@ def kpis(
                     "target": each.target,
                     "target_is": each.target_is,
                     "met": each.met,
+                    **({} if each.bins is None else {"bins": list(each.bins)}),
                 }
                 for each in figures
             ]
@@ -75,6 +76,19 @@ def kpis(
         ("figure", "value", "of", "target", "met"),
         ((each.name, _value(each), _of(each), _target(each), _met(each)) for each in figures),
     )
+    for each in figures:
+        if each.bins is not None and each.value is not None:
+            say(f"\n{each.name}, by tenths:")
+            for number, count in enumerate(each.bins):
+                say(f"  {number / 10:.1f}  {_share(count, sum(each.bins))}")
+
+
+_BAR = 40  # columns of a bar that has all
+
+
+def _share(count: int, of: int) -> str:
+    bar = "█" * round(count / of * _BAR)
+    return f"{bar} {count:,}".lstrip()
 
 
 def _value(kpi: Kpi) -> str:
@@ -84,6 +98,8 @@ def _value(kpi: Kpi) -> str:
 def _written(value: float, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.2%}"
+    if unit == "confidence":
+        return f"{value:.2f}"
     return f"{value:,.0f}" if unit == "count" else f"{value:,.3g} {unit}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -115,16 +115,7 @@ class Invoker:
         skill = await self._catalog.activate(request.skill)
         # 2.
         version = self._authority.version
-        requested = None
-        try:
-            if request.capabilities is not None:
-                requested = tuple(map(parse_capability, request.capabilities))
-            capabilities = self._broker.check(skill, requested)
-        except _REFUSALS as refusal:
-            await self._recorder.refused(skill, request, refusal)
-            if isinstance(refusal, GrantRequired | GrantStale):
-                await self._ask_operator(skill, requested or (), request.actor)
-            raise
+        capabilities = await self._admitted(skill, request, frozenset())
         # 3.
         tier = self._broker.tier(skill)
         policy = self._policy(skill, tier)
@@ -153,6 +144,37 @@ class Invoker:
         session = await self._session(admitted)
         # 6. to 8.
         return await self._detached(self._run(admitted, session), admitted)
+
+    async def check(self, request: InvocationRequest, needed: Collection[str] | None) -> None:
+        """Refuse a skill as step 2 of `invoke` does, and one that has nothing granted of what it needs.
+
+        `needed` are names of capabilities that it declares, None for all of them; a text that agents follow
+        needs none of this host. Nothing is run.
+        """
+        skill = await self._catalog.activate(request.skill)
+        if next(self._possible(skill, self._policy(skill, self._broker.tier(skill))), Executor.INLINE) is (
+            Executor.INLINE
+        ):
+            needed = ()
+        await self._admitted(skill, request, needed)
+
+    async def _admitted(
+        self, skill: ActivatedSkill, request: InvocationRequest, needed: Collection[str] | None
+    ) -> tuple[Capability, ...]:
+        """Return the capabilities that a run may use; a refusal is recorded."""
+        requested: tuple[Capability, ...] = ()
+        try:
+            if request.capabilities is not None:
+                requested = tuple(map(parse_capability, request.capabilities))
+            capabilities = self._broker.check(skill, None if request.capabilities is None else requested)
+            self._broker.check_held(skill, needed)
+        except _REFUSALS as refusal:
+            await self._recorder.refused(skill, request, refusal)
+            if isinstance(refusal, GrantRequired | GrantStale):
+                held = self._broker.lacking(skill, needed)
+                await self._ask_operator(skill, (*requested, *held), request.actor)
+            raise
+        return capabilities
 
     async def make_ready(self, name: str) -> bool:
         """Do what every run of a skill needs before anybody calls it; say whether it could be run now.

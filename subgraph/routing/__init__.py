@@ -1,6 +1,7 @@
 """Which skill a query is for: rules, keywords and personas as data, no input or output of its own."""
 
-from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot, SkillEntry
+from subgraph.routing.catalogue import RULES_VERSION, CatalogueSnapshot
+from subgraph.routing.chains import ChainBroken, ChainNode, PlannedStep, plan_chain
 from subgraph.routing.consultation import Consultation, ConsultationOutcome
 from subgraph.routing.decision import (
     Candidate,
@@ -20,12 +21,15 @@ from subgraph.routing.prompt import PROMPT_VERSION, Prompt, prompt_of
 from subgraph.routing.router import route, tier_of
 from subgraph.routing.scoring import Score
 from subgraph.routing.settling import settle
+from subgraph.routing.skill_entry import SkillEntry
 
 __all__ = [
     "PROMPT_VERSION",
     "RULES_VERSION",
     "Candidate",
     "CatalogueSnapshot",
+    "ChainBroken",
+    "ChainNode",
     "Consultation",
     "ConsultationOutcome",
     "Decision",
@@ -36,6 +40,7 @@ __all__ = [
     "Nudge",
     "Persona",
     "PersonaBook",
+    "PlannedStep",
     "Prompt",
     "RouterPhase",
     "RoutingDataInvalid",
@@ -47,6 +52,7 @@ __all__ = [
     "builtin_personas",
     "load_bank",
     "merged",
+    "plan_chain",
     "prompt_of",
     "route",
     "settle",

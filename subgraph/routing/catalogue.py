@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import orjson
 
@@ -17,57 +16,12 @@ from subgraph.routing.errors import RoutingDataInvalid
 from subgraph.routing.index import RoutingIndex
 from subgraph.routing.keyword_bank import KeywordBank, bank_of, builtin_bank
 from subgraph.routing.personas import PersonaBook, builtin_personas, personas_of
+from subgraph.routing.skill_entry import SkillEntry, entry_of
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 """Version of folding, scoring, classification and tiers; another one may decide otherwise."""
 
-DEPENDENCIES_LIMIT = 32
-"""Bound of the skills that one skill says it depends on."""
-
 _FORMAT = "cyberos-catalogue-1"
-_FIELDS = ("allowed_tools", "depends_on", "description", "path", "persona", "region", "version")
-_SEPARATOR = re.compile(r"[\s,]+")
-
-
-class SkillEntry(NamedTuple):
-    """What routing knows of a skill. `persona` is None for a skill of every persona.
-
-    `description` and `allowed_tools` are the skill's own words: shown, fenced in a prompt, never scored.
-    """
-
-    path: str
-    version: str | None
-    region: str | None
-    description: str
-    depends_on: tuple[str, ...]
-    allowed_tools: str
-    persona: str | None
-
-    @classmethod
-    def of(cls, header: SkillHeader, bank: KeywordBank, personas: PersonaBook) -> SkillEntry:
-        """Project a header. The bank says whose skill it is.
-
-        A skill without a bank may say so itself (`metadata.cyberos-persona`): that can only keep it out of
-        what is routed within the other personas.
-        """
-        extensions = header.extensions
-        claim = personas.personas.get(extensions.get("cyberos-persona", ""))
-        claimed = None if claim is None or claim.is_emerging else claim.code
-        words = _SEPARATOR.split(extensions.get("cyberos-depends-on", ""))
-        return cls(
-            header.path,
-            header.version,
-            header.region,
-            header.description,
-            tuple(dict.fromkeys(filter(None, words)))[:DEPENDENCIES_LIMIT],
-            header.allowed_tools,
-            bank.skills[header.path].persona if header.path in bank.skills else claimed,
-        )
-
-    @property
-    def name(self) -> str:
-        """Its short name, the last part of its path."""
-        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -112,6 +66,19 @@ class CatalogueSnapshot:
         return RoutingIndex(self.skills, self.bank, self.personas)
 
     @functools.cached_property
+    def by_path(self) -> Mapping[str, SkillEntry]:
+        """The skills by their paths."""
+        return {skill.path: skill for skill in self.skills}
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Sequence[str]]:
+        """The paths of skills by their short names."""
+        named: dict[str, list[str]] = defaultdict(list)
+        for skill in self.skills:
+            named[skill.name].append(skill.path)
+        return named
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical bytes, in hex: whatever routing depends on changes it."""
         return hashlib.sha256(self.encode()).hexdigest()
@@ -144,7 +111,7 @@ class CatalogueSnapshot:
         if fields["format"].text() != _FORMAT:
             part.fault(f"its format is not {_FORMAT}")
         snapshot = cls(
-            tuple(_entry(item) for item in fields["skills"].items()),
+            tuple(entry_of(item) for item in fields["skills"].items()),
             bank_of(fields["bank"]),
             personas_of(fields["personas"]),
             fields["extractors"].text(),
@@ -153,25 +120,3 @@ class CatalogueSnapshot:
         if snapshot.encode() != encoded:
             part.fault("its bytes are not canonical")
         return snapshot
-
-
-def _entry(part: Part) -> SkillEntry:
-    fields = part.fields(_FIELDS)
-    return SkillEntry(
-        path=fields["path"].text(),
-        version=_optional(fields["version"]),
-        region=_optional(fields["region"]),
-        description=_any_text(fields["description"]),
-        depends_on=tuple(item.text() for item in fields["depends_on"].items()),
-        allowed_tools=_any_text(fields["allowed_tools"]),
-        persona=_optional(fields["persona"]),
-    )
-
-
-def _optional(part: Part) -> str | None:
-    return None if part.value is None else _any_text(part)
-
-
-def _any_text(part: Part) -> str:
-    """Read a text that may be empty."""
-    return part.text() if part.value != "" else ""

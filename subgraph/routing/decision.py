@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from subgraph.errors import InputInvalid
+from subgraph.routing.chains import PlannedStep
 from subgraph.routing.consultation import Consultation
 from subgraph.routing.deferral import Deferral
 from subgraph.routing.scoring import Classification, Score
@@ -124,7 +125,8 @@ class Decision:
     """One decision. `skill_name` is the path of the skill that was picked, None where `routed` is false.
 
     `best` is the first candidate, picked or not; `alternatives` are those that were not picked, in the order
-    of their ranks. `asked_persona`, `by_persona` and `cascade` are what the caller asked for: with the query
+    of their ranks. `chain` are the runs that it takes, the last one that of the skill itself; empty where it
+    runs alone. `asked_persona`, `by_persona` and `cascade` are what the caller asked for: with the query
     and the snapshot of `catalog_fingerprint` they make the decision again. `consultation` is how a model was
     asked, where one was to be: it is an input as well.
     """
@@ -144,6 +146,7 @@ class Decision:
     missing: tuple[str, ...]
     ambiguous: tuple[str, ...]
     question: str | None
+    chain: tuple[PlannedStep, ...]
     confidence_percent: int
     rationale: str
     routed: bool
@@ -199,6 +202,7 @@ class Decision:
             "missing": list(self.missing),
             "ambiguous": list(self.ambiguous),
             "question": self.question,
+            "chain": [step.as_data() for step in self.chain],
             "confidence": fixed(self.confidence_percent),
             "rationale": self.rationale,
             "routed": self.routed,

@@ -1,20 +1,23 @@
-"""Actions that go to a person whatever their score."""
+"""What goes to a person whatever its score: actions that a query speaks of, and skills that could act so."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from subgraph.capabilities.vocabulary import IRREVERSIBLE, declared_capabilities
+from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Action, Cause
-
-if TYPE_CHECKING:
-    from subgraph.routing.catalogue import CatalogueSnapshot
+from subgraph.routing.skill_entry import SkillEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """An action that only a person does. `seat` is whose decision it is, `held` how that seat is filled."""
+    """An action that only a person does. `seat` is whose decision it is, `held` how that seat is filled.
+
+    `action` is that of a list, or a capability and the skill that declares it.
+    """
 
     action: str
     seat: str
@@ -47,3 +50,18 @@ def deferral(reading: Reading, snapshot: CatalogueSnapshot) -> Deferral | None:
     order = {action: number for number, action in enumerate(snapshot.personas.actions())}
     chosen = min(weights, key=lambda one: (one.cause is Cause.MANIPULATION, -weights[one], order[one]))
     return Deferral(chosen.text, chosen.seat, snapshot.personas.personas[chosen.seat].held, chosen.cause)
+
+
+def irreversible_effect(skills: Iterable[SkillEntry], snapshot: CatalogueSnapshot) -> Deferral | None:
+    """Find the first of some skills that could do what cannot be undone; None where there is none.
+
+    What a skill declares counts, granted or not: it can be granted no more, and a snapshot knows no less. The
+    seat is that of the skill's persona, the first of the book (the CEO) where it has none.
+    """
+    for skill in skills:
+        for capability in declared_capabilities(skill.allowed_tools):
+            if capability.name in IRREVERSIBLE:
+                seat = skill.persona or next(iter(snapshot.personas.personas))
+                held = snapshot.personas.personas[seat].held
+                return Deferral(f"{capability.name} by {skill.path}", seat, held, Cause.IRREVERSIBLE)
+    return None

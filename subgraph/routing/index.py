@@ -6,16 +6,14 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from subgraph.routing.folding import fold, has_vietnamese_diacritics, plain_tokens, tokens
 from subgraph.routing.keyword_bank import KeywordBank
 from subgraph.routing.matcher import Matcher, Occurrence
 from subgraph.routing.patterns import Pattern, literal_pattern, parse_pattern, weight
 from subgraph.routing.personas import Action, PersonaBook
-
-if TYPE_CHECKING:
-    from subgraph.routing.catalogue import SkillEntry
+from subgraph.routing.skill_entry import SkillEntry
 
 REGION_VN = "VN"
 
@@ -45,8 +43,9 @@ class Reading:
 class RoutingIndex:
     """Tables of one catalogue, built once. Positions are those of its skills, in the order of their paths.
 
-    `named`: positions by folded short name. `keywords`: positions and keywords as written by folded keyword.
-    `personas`: codes and keywords as written by folded keyword. `regional`: positions of Vietnamese skills.
+    `named`: positions by folded short name, where it counts. `keywords`: positions and keywords as written by
+    folded keyword. `personas`: codes and keywords as written by folded keyword. `regional`: positions of
+    Vietnamese skills.
     """
 
     def __init__(self, skills: Sequence[SkillEntry], bank: KeywordBank, book: PersonaBook) -> None:
@@ -56,6 +55,7 @@ class RoutingIndex:
         self.regional: list[int] = []
         for position, skill in enumerate(skills):
             self._add_skill(position, skill, bank)
+        self._add_names(skills, bank, book)
         for persona in book.personas.values():
             for keyword in (*persona.keywords, *persona.auto_ok):
                 self.personas[_fold(keyword)].setdefault(persona.code, keyword)
@@ -73,7 +73,6 @@ class RoutingIndex:
         self._matcher = Matcher(phrase.split() for phrase in self._phrases)
 
     def _add_skill(self, position: int, skill: SkillEntry, bank: KeywordBank) -> None:
-        self.named[_fold(skill.name)].append(position)
         if skill.region == REGION_VN:
             self.regional.append(position)
         if skill.path not in bank.skills:
@@ -82,6 +81,20 @@ class RoutingIndex:
             self.keywords[_fold(keyword)].append((position, keyword))
             if skill.persona is not None:
                 self.personas[_fold(keyword)].setdefault(skill.persona, keyword)
+
+    def _add_names(self, skills: Sequence[SkillEntry], bank: KeywordBank, book: PersonaBook) -> None:
+        """Add the names that count. A skill names itself, and must not draw queries to itself with that.
+
+        That of a skill without a bank counts where it has two words at least and means nothing else: a skill
+        that is called "invoice" or "hoa-don" is found once an operator gives it a bank.
+        """
+        meant = {_fold(keyword) for entry in bank.skills.values() for keyword in entry.keywords}
+        for persona in book.personas.values():
+            meant.update(map(_fold, (*persona.keywords, *persona.auto_ok)))
+        for position, skill in enumerate(skills):
+            name = _fold(skill.name)
+            if skill.path in bank.skills or (" " in name and name not in meant):
+                self.named[name].append(position)
 
     def read(self, query: str) -> Reading:
         """Find all phrases of the catalogue in a query, which is in NFC, in one pass."""

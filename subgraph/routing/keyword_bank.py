@@ -7,11 +7,12 @@ draw queries to itself with it. An operator adds keywords by a file of the same 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from subgraph.routing.data_file import Data, Part, load
+from subgraph.routing.errors import RoutingDataInvalid
 from subgraph.routing.folding import fold
 
 ANY_PERSONA = "ANY"
@@ -67,20 +68,22 @@ def builtin_bank() -> KeywordBank:
     return load_bank(_FILE.read_text(encoding="utf-8"), _FILE.name)
 
 
-def load_bank(text: str, name: str) -> KeywordBank:
-    """Read a bank's file. Raises `RoutingDataInvalid` with the line of the first fault."""
-    return bank_of(load(text, name))
+def load_bank(text: str, name: str, seats: Collection[str] | None = None) -> KeywordBank:
+    """Read a bank's file. Raises `RoutingDataInvalid` with the line of the first fault; see `bank_of`."""
+    return bank_of(load(text, name), seats)
 
 
-def bank_of(part: Part) -> KeywordBank:
+def bank_of(part: Part, seats: Collection[str] | None = None) -> KeywordBank:
     """Read a bank. Raises `RoutingDataInvalid`.
 
-    Refused are fields that are not known, a skill that stands in two personas' banks, and keywords that
-    fold to nothing or to the same as another one of their skill.
+    Refused are fields that are not known, a skill that stands in two personas' banks, keywords that fold to
+    nothing or to the same as another one of their skill, and personas that are none of `seats`, if given.
     """
     fields = part.fields(("version", "banks"), ("idioms",))
     skills: dict[str, BankEntry] = {}
     for persona, bank in fields["banks"].entries().items():
+        if seats is not None and persona not in (*seats, ANY_PERSONA):
+            bank.fault(f"{persona!r} is no seat; there are {', '.join((*seats, ANY_PERSONA))}")
         for path, listed in bank.entries().items():
             if path in skills:
                 listed.fault(f"{path!r} stands in two banks")
@@ -113,16 +116,30 @@ def merged(bank: KeywordBank, addition: KeywordBank) -> KeywordBank:
     """Lay an operator's bank over another one.
 
     Its keywords are added; one that is there already stays once, so that a new version of this service may
-    bring what an operator had added. The persona that it names holds. The version names both.
+    bring what an operator had added. The persona that it names holds. The version names both. Raises
+    `RoutingDataInvalid` where a skill, or the idioms, would have more than `KEYWORDS_LIMIT`: the bounds of a
+    bank are those of a merged one, or no snapshot of it could be read again.
     """
     skills = dict(bank.skills)
     for path, entry in addition.skills.items():
         before = skills[path].keywords if path in skills else ()
-        skills[path] = BankEntry(entry.persona, _joined(before, entry.keywords))
+        skills[path] = BankEntry(entry.persona, _joined(path, before, entry.keywords))
     version = f"{bank.version}+{addition.version}"
-    return KeywordBank(version, skills, _joined(bank.idioms, addition.idioms))
+    return KeywordBank(version, skills, _joined("idioms", bank.idioms, addition.idioms))
 
 
-def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+def added(before: KeywordBank, after: KeywordBank) -> dict[str, tuple[str, ...]]:
+    """Say which keywords each skill of a bank has that it had not before, in the order of the paths."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, entry in sorted(after.skills.items()):
+        had = set(map(fold, before.skills[path].keywords)) if path in before.skills else set()
+        found[path] = tuple(each for each in entry.keywords if fold(each) not in had)
+    return {path: keywords for path, keywords in found.items() if keywords}
+
+
+def _joined(of: str, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     by_folded = {fold(phrase): phrase for phrase in reversed((*first, *second))}
-    return tuple(by_folded[key] for key in dict.fromkeys(map(fold, (*first, *second))))
+    joined = tuple(by_folded[key] for key in dict.fromkeys(map(fold, (*first, *second))))
+    if len(joined) > KEYWORDS_LIMIT:
+        raise RoutingDataInvalid(f"{of} would have over {KEYWORDS_LIMIT} phrases: {len(joined)}")
+    return joined

@@ -124,6 +124,8 @@ def personas_of(part: Part) -> PersonaBook:
     """Read a book of personas. Raises `RoutingDataInvalid`."""
     fields = part.fields(("version", "personas", "emerging", "irreversible", "manipulation"), ("order",))
     seats = {code: _persona(code, of) for code, of in fields["personas"].entries().items()}
+    if not seats:
+        fields["personas"].fault("there must be a seat")
     emerging: dict[str, Persona] = {}
     for code, of in fields["emerging"].entries().items():
         if code in seats:

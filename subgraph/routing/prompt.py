@@ -13,10 +13,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from subgraph.routing.catalogue import CatalogueSnapshot, SkillEntry
+from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.decision import Decision, encoded
 from subgraph.routing.folding import QUERY_LIMIT
 from subgraph.routing.scoring import score
+from subgraph.routing.skill_entry import SkillEntry
 
 PROMPT_VERSION = "1"
 """Version of all text here, of what is offered and how it is cut; another one may be answered otherwise."""

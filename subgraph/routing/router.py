@@ -7,6 +7,8 @@
 5. The skills are scored, first those of the persona, then all.
 6. The tier of the confidence says whether a skill is picked, a person or a model asked, or nothing done.
 7. Arguments are extracted for a skill that is picked; what is missing or ambiguous is asked for.
+8. The skills that it has run before it are planned.
+9. One that could do what cannot be undone, itself or by its chain, is not picked after all: a seat decides.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from subgraph.routing.catalogue import CatalogueSnapshot
+from subgraph.routing.chains import ChainBroken, PlannedStep, plan_chain
 from subgraph.routing.decision import (
     Candidate,
     Decision,
@@ -28,11 +31,12 @@ from subgraph.routing.decision import (
     encoded,
     fixed,
 )
-from subgraph.routing.deferral import Deferral, deferral
+from subgraph.routing.deferral import Deferral, deferral, irreversible_effect
 from subgraph.routing.folding import checked
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Cause
 from subgraph.routing.scoring import Classification, Score, classify, score
+from subgraph.routing.skill_entry import SkillEntry
 
 THRESHOLD_PERCENT = 30
 """Confidence from which on a skill is picked without the cascade; fixed by the protocol."""
@@ -71,9 +75,7 @@ def route(
     outcome = _deferred(deferred) if deferred else _tiered(reading, candidates, cascade=cascade)  # 6
     if outcome.routed:
         classification = settled_by(classification, candidates[0])
-        extraction = extract(candidates[0].score.skill.name, text)  # 7
-        encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
-        outcome = _with_arguments(outcome, extraction)
+        outcome, deferred = with_run(outcome, candidates[0].score.skill, text, snapshot, extract)
     return Decision(
         query=text,
         asked_persona=persona,
@@ -90,10 +92,11 @@ def route(
         missing=outcome.missing,
         ambiguous=outcome.ambiguous,
         question=outcome.question,
+        chain=outcome.chain,
         confidence_percent=percent,
         rationale=outcome.rationale,
         routed=outcome.routed,
-        router_phase=RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE,
+        router_phase=_phase(outcome, within=within),
         tier=outcome.tier,
         nudge=outcome.nudge,
         state=outcome.state,
@@ -101,7 +104,7 @@ def route(
     )
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
     """What is done about a query."""
 
     state: State
@@ -112,9 +115,11 @@ class _Outcome(NamedTuple):
     arguments: Mapping[str, object] = MappingProxyType({})
     missing: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
+    chain: tuple[PlannedStep, ...] = ()
 
     @property
     def routed(self) -> bool:
+        """Whether a skill is picked."""
         return self.state is State.PICKED
 
 
@@ -167,28 +172,40 @@ def tier_of(percent: int, *, cascade: bool) -> Tier:
     return Tier.ESCALATE if percent >= ESCALATE_PERCENT else Tier.DEFER
 
 
-def _tiered(reading: Reading, candidates: Sequence[Candidate], *, cascade: bool) -> _Outcome:
+def _tiered(reading: Reading, candidates: Sequence[Candidate], *, cascade: bool) -> Outcome:
     if not candidates:
         question = _in_language(
             reading, "Không có kỹ năng nào phù hợp: bạn muốn làm gì?", "No skill fits: what is it about?"
         )
-        return _Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, "no skill matches the query", question)
+        return Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, "no skill matches the query", question)
     percent, why = candidates[0].score.percent, candidates[0].score.rationale
     tier = tier_of(percent, cascade=cascade)
     if tier is Tier.INVOKE:
-        return _Outcome(State.PICKED, tier, Nudge.NOTIFY, why)
+        return Outcome(State.PICKED, tier, Nudge.NOTIFY, why)
     why += f"; confidence {fixed(percent)} is below {fixed(INVOKE_PERCENT if cascade else THRESHOLD_PERCENT)}"
     names = ", ".join(candidate.score.skill.name for candidate in candidates[:ALTERNATIVES_LIMIT])
     question = _in_language(reading, f"Ý bạn là kỹ năng nào: {names}?", f"Which skill is meant: {names}?")
     state = State.ESCALATED if tier is Tier.ESCALATE else State.DEFERRED
-    return _Outcome(state, tier, Nudge.QUESTION, why, question)
+    return Outcome(state, tier, Nudge.QUESTION, why, question)
 
 
-def _deferred(found: Deferral) -> _Outcome:
-    return _Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, found.rationale)
+def _deferred(found: Deferral) -> Outcome:
+    return Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, found.rationale)
 
 
-def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
+def with_run(
+    outcome: Outcome, picked: SkillEntry, query: str, snapshot: CatalogueSnapshot, extract: Extractor
+) -> tuple[Outcome, Deferral | None]:
+    """Give a skill that is picked its arguments and its chain, or leave it to a seat."""
+    extraction = extract(picked.name, query)  # 7
+    encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
+    outcome = _with_chain(_with_arguments(outcome, extraction), picked, snapshot)  # 8
+    run = dict.fromkeys([picked, *(snapshot.by_path[step.skill_path] for step in outcome.chain)])
+    deferred = irreversible_effect(run, snapshot)  # 9
+    return (_deferred(deferred), deferred) if deferred else (outcome, None)
+
+
+def _with_arguments(outcome: Outcome, extraction: Extraction) -> Outcome:
     """Give what was extracted to a skill that is picked; with a hole or a doubt in it, a person is asked."""
     given = outcome._replace(
         arguments=dict(extraction.arguments),
@@ -199,6 +216,21 @@ def _with_arguments(outcome: _Outcome, extraction: Extraction) -> _Outcome:
     if not given.missing and not given.ambiguous and given.question is None:
         return given
     return given._replace(tier=Tier.ASK, nudge=Nudge.QUESTION)
+
+
+def _with_chain(outcome: Outcome, picked: SkillEntry, snapshot: CatalogueSnapshot) -> Outcome:
+    """Plan the runs of the skill that is picked; a person looks at one whose chain cannot be run."""
+    try:
+        return outcome._replace(chain=plan_chain(picked, snapshot).steps)
+    except ChainBroken as broken:
+        rationale = f"{outcome.rationale}; it cannot be run: {broken}"
+        return outcome._replace(tier=Tier.ASK, nudge=Nudge.REVIEW, rationale=rationale)
+
+
+def _phase(outcome: Outcome, *, within: bool) -> RouterPhase:
+    if outcome.chain:
+        return RouterPhase.PHASE3_CHAIN
+    return RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE
 
 
 def _in_language(reading: Reading, vietnamese: str, english: str) -> str:

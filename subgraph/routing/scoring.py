@@ -6,12 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
+from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.index import Reading
-
-if TYPE_CHECKING:
-    from subgraph.routing.catalogue import CatalogueSnapshot, SkillEntry
+from subgraph.routing.skill_entry import SkillEntry
 
 NAME_TENTHS = 50
 KEYWORD_TENTHS = 30

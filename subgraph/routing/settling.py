@@ -7,7 +7,7 @@
 4. A pick at 0.70 or more is picked, if the rules alone could have picked that skill: its own score is 0.30 or
    more. A model that was talked into something can so open no skill that no word of the query speaks for.
 5. Any other pick is put to a person, first of three.
-6. Arguments are read out of the query for what is picked, as ever.
+6. What is picked gets its arguments and its chain as ever, and what cannot be undone goes to a seat as ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from subgraph.routing.decision import (
     RouterPhase,
     State,
     Tier,
-    encoded,
     fixed,
 )
 from subgraph.routing.folding import has_vietnamese_diacritics
@@ -32,8 +31,10 @@ from subgraph.routing.router import (
     ALTERNATIVES_LIMIT,
     INVOKE_PERCENT,
     THRESHOLD_PERCENT,
+    Outcome,
     route,
     settled_by,
+    with_run,
 )
 from subgraph.routing.scoring import Score, score
 
@@ -62,7 +63,7 @@ def settle(
     if own < THRESHOLD_PERCENT:  # 4
         why = f"{said}, but the query's words speak for that skill with {fixed(own)} alone"
         return _asked_for(asked, candidates, why)
-    return _picked(dataclasses.replace(asked, rationale=said), candidates, extract)
+    return _picked(dataclasses.replace(asked, rationale=said), snapshot, candidates, extract)
 
 
 def _by_rules(
@@ -108,33 +109,36 @@ def _asked_for(decision: Decision, candidates: list[Candidate], rationale: str) 
     )
 
 
-def _picked(decision: Decision, candidates: list[Candidate], extract: Extractor) -> Decision:
-    extraction = extract(candidates[0].score.skill.name, decision.query)  # 6
-    encoded(dict(extraction.arguments))  # what cannot be recorded must not be decided
-    complete = not extraction.missing and not extraction.ambiguous and extraction.question is None
+def _picked(
+    decision: Decision, snapshot: CatalogueSnapshot, candidates: list[Candidate], extract: Extractor
+) -> Decision:
+    picked = Outcome(State.PICKED, Tier.INVOKE, Nudge.NOTIFY, decision.rationale)
+    outcome, deferred = with_run(picked, candidates[0].score.skill, decision.query, snapshot, extract)  # 6
     return dataclasses.replace(
         decision,
-        state=State.PICKED,
-        routed=True,
-        tier=Tier.INVOKE if complete else Tier.ASK,
-        nudge=Nudge.NOTIFY if complete else Nudge.QUESTION,
+        state=outcome.state,
+        routed=outcome.routed,
+        tier=outcome.tier,
+        nudge=outcome.nudge,
+        rationale=outcome.rationale,
         classification=settled_by(decision.classification, candidates[0]),
-        alternatives=tuple(candidates[1:]),
-        skill_name=candidates[0].skill_name,
-        arguments=dict(extraction.arguments),
-        missing=tuple(extraction.missing),
-        ambiguous=tuple(extraction.ambiguous),
-        question=extraction.question,
+        alternatives=tuple(candidates[1:] if outcome.routed else candidates[:ALTERNATIVES_LIMIT]),
+        skill_name=candidates[0].skill_name if outcome.routed else None,
+        arguments=outcome.arguments,
+        missing=outcome.missing,
+        ambiguous=outcome.ambiguous,
+        question=outcome.question,
+        chain=outcome.chain,
+        deferral=deferred,
     )
 
 
 def _ranked(decision: Decision, snapshot: CatalogueSnapshot, pick: str) -> list[Candidate]:
     """Rank the pick first, then what the rules scored, in their order."""
     scores = score(snapshot.index.read(decision.query), snapshot, len(snapshot.skills))
-    skills = {each.path: each for each in snapshot.skills}
     found = [each for each in scores if each.skill.path == pick]
     others = [each.score for each in decision.alternatives if each.skill_name != pick]
-    first = found[0] if found else Score(skills[pick], named=False, keywords=(), regional=False)
+    first = found[0] if found else Score(snapshot.by_path[pick], named=False, keywords=(), regional=False)
     ranked = [first, *others][: ALTERNATIVES_LIMIT + 1]
     return [Candidate(each, rank) for rank, each in enumerate(ranked, 1)]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from subgraph.routing.catalogue import SkillEntry
+from subgraph.routing.chains import PlannedStep
 from subgraph.routing.consultation import consultation_of
 from subgraph.routing.decision import Candidate, Decision, Nudge, RouterPhase, State, Tier
 from subgraph.routing.deferral import Deferral
 from subgraph.routing.personas import Cause
 from subgraph.routing.scoring import Classification, Score
+from subgraph.routing.skill_entry import SkillEntry
 
 
 def decision_of(data: Mapping[str, Any]) -> Decision:
@@ -42,6 +43,7 @@ def decision_of(data: Mapping[str, Any]) -> Decision:
         missing=tuple(data["missing"]),
         ambiguous=tuple(data["ambiguous"]),
         question=data["question"],
+        chain=tuple(map(PlannedStep.of, data["chain"])),
         confidence_percent=int(data["confidence"].replace(".", "")),
         rationale=data["rationale"],
         routed=data["routed"],
@@ -59,7 +61,7 @@ def decision_of(data: Mapping[str, Any]) -> Decision:
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:
-    skill = SkillEntry(data["skillName"], None, None, "", (), "", None)
+    skill = SkillEntry(data["skillName"], None, None, "", (), "", "", None)
     parts = data["breakdown"]
     return Candidate(
         Score(skill, parts["name"], tuple(parts["keywords"]), parts["region"]),

@@ -193,6 +193,8 @@ def test_metrics_are_those_of_the_log_and_of_this_process(client: Client) -> Non
     assert found["cyberos_audit_entries_total", ()] >= len(runs) + 3
     assert found["cyberos_storage_up", ()] == 1
     assert (found["cyberos_ledger_queue_entries", ()], found["cyberos_ledger_queue_limit", ()]) == (0, 4096)
+    assert found["cyberos_routing_confidence_count", ()] == 0
+    assert found["cyberos_routing_decision_seconds_count", ()] == 0
     assert (found["cyberos_workers", ()], found["cyberos_workers_idle", ()]) == (1, 1)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import jwt
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from subgraph.api.types import Persona
@@ -35,11 +36,13 @@ query ($query: String!, $persona: Persona) {
 """
 
 MST, INVOICE = "cyberskill-vn/vn-mst-validate", "cyberskill-vn/vn-vat-invoice"
+TIDY = "acme/tidy-up"
 
 
 def write_skills(root: Path) -> None:
     for path in (MST, INVOICE):
         write_skill(root, path, fields="metadata: {region: VN}", guest=component())
+    write_skill(root, TIDY, tools="exec_command(tidy)", guest=component())
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +175,99 @@ def test_a_decision_that_is_not_recorded_is_not_found(client: Client) -> None:
         assert client.data(DECISION, id=unknown) == {"decision": None}
 
 
+def test_a_query_is_invoked_within_a_persona(client: Client) -> None:
+    act = """mutation ($persona: Persona) {
+      routeAndInvoke(query: "validate MST 0123456789", persona: $persona, record: false) { skillName state }
+    }"""
+    cases = ("CFO", MST, "SUCCEEDED"), ("CPO", None, "DEFERRED"), (None, MST, "SUCCEEDED")
+    for persona, skill, state in cases:
+        done = client.data(act, persona=persona)["routeAndInvoke"]
+        assert (done["skillName"], done["state"]) == (skill, state)
+
+
+def test_the_seats_are_listed(client: Client) -> None:
+    seats = client.data("{ personas { code title held seats isEmerging autoOk defers } }")["personas"]
+    assert [each["code"] for each in seats] == [each.value for each in Persona]
+    assert seats[2] == {
+        "code": "CFO",
+        "title": "Finance & Runway",
+        "held": "to be filled · P2+",
+        "seats": ["CFO"],
+        "isEmerging": False,
+        "autoOk": list(builtin_personas().personas["CFO"].auto_ok),
+        "defers": ["send invoice to client", "execute wire", "approve refund", "change banking signatory"],
+    }
+    assert (seats[12]["seats"], seats[12]["isEmerging"], seats[12]["defers"]) == (["CEO", "CFO"], True, [])
+
+
+KEYWORDS = """
+fragment keywords on KeywordBank {
+  version catalogFingerprint text sha256 setBy setAt idioms
+  skills { skillName persona keywords added isInstalled }
+}
+"""
+SHOW = "{ keywordBank { ...keywords } }" + KEYWORDS
+SET = "mutation ($text: String!) { setKeywordBank(text: $text) { ...keywords } }" + KEYWORDS
+CLEAR = "mutation { clearKeywordBank { ...keywords } }" + KEYWORDS
+
+
+def test_an_operator_s_keywords_are_set_shown_and_cleared(client: Client) -> None:
+    before = client.data(SHOW)["keywordBank"]
+    assert (before["text"], before["sha256"], before["setBy"], before["setAt"]) == (None, None, None, None)
+    text = f"version: a\nbanks: {{CFO: {{{MST}: [mã ví dụ]}}, ANY: {{team/none: [mã ví]}}}}"
+    after = client.data(SET, text=text)["setKeywordBank"]
+    assert (after["text"], after["setBy"]) == (text, "local-operator")
+    assert [list(each.values()) for each in after["skills"]] == [
+        [MST, "CFO", ["mã ví dụ"], ["mã ví dụ"], True],
+        ["team/none", None, ["mã ví"], ["mã ví"], False],
+    ]
+    found = client.data(ROUTE, query="mã ví dụ 0123456789")["route"]
+    assert found["decision"]["skillName"] == MST
+    assert found["catalogFingerprint"] == after["catalogFingerprint"] != before["catalogFingerprint"]
+    assert client.code(SET, text=text.replace("CFO", "BOSS")) == "INPUT_INVALID"
+    assert client.data(SHOW)["keywordBank"] == after
+    assert client.data(CLEAR)["clearKeywordBank"] == before == client.data(SHOW)["keywordBank"]
+
+
+def test_a_skill_that_could_do_what_cannot_be_undone_is_not_invoked(client: Client) -> None:
+    decision = client.data(ROUTE, query="run tidy-up")["route"]["decision"]
+    assert decision["deferral"] == {
+        "action": f"exec_command by {TIDY}",
+        "seat": "CEO",
+        "held": "Founder seat",
+        "cause": "IRREVERSIBLE",
+    }
+    done = client.data(ACT, query="run tidy-up")["routeAndInvoke"]
+    assert (done["skillName"], done["state"], done["result"]) == (None, "DEFERRED", None)
+    # A person who has decided names the skill; the broker is asked, as ever.
+    assert client.code(DISPATCH, name="tidy-up", arguments={"a": 1}) == "GRANT_REQUIRED"
+    client.data('mutation { grantAllCapabilities(skillName: "tidy-up") { capability } }')
+    assert client.data(DISPATCH, name="tidy-up", arguments={"a": 1})["dispatchSkill"]["exitCode"] == 0
+
+
+def test_metrics_tell_how_sure_the_router_was_and_how_long_it_took(client: Client) -> None:
+    def read() -> dict[tuple[str, str], float]:
+        text = client.request("GET", "/metrics").text
+        return {
+            (sample.name.removeprefix("cyberos_routing_"), sample.labels.get("le", "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    before = read()
+    for query, record in (("validate MST 0123456789", True), ("what is the weather", True), ("hello", False)):
+        client.data(ACT, query=query, record=record)
+    after = read()
+    more = {key: after[key] - before[key] for key in after if key in before}
+    bounds = ("0.1", "0.5", "0.6", "1.0", "+Inf")
+    assert [more["confidence_bucket", bound] for bound in bounds] == [1, 1, 2, 2, 2]
+    assert more["confidence_count", ""] == 2
+    assert more["confidence_sum", ""] == pytest.approx(0.6)
+    assert more["decision_seconds_count", ""] == more["decision_seconds_bucket", "+Inf"] == 3
+    assert more["decision_seconds_sum", ""] > 0
+    assert ("decision_seconds_bucket", "0.005") in more
+
+
 def test_decisions_are_paged_and_referred_to(client: Client) -> None:
     made = [client.data(ACT, query="what is the weather")["routeAndInvoke"] for _ in range(3)]
     first = client.data(DECISIONS)["decisions"]
@@ -198,6 +294,56 @@ def test_a_skill_is_dispatched_with_the_arguments_of_a_decision(client: Client) 
     assert (done["exitCode"], done["stdout"]) == (0, '{"buyer_mst":"0123456789"}')
     assert client.code(DISPATCH, name="vn-vat-invoice", arguments=[]) == "INPUT_INVALID"
     assert client.code(DISPATCH, name="nowhere", arguments={}) == "SKILL_NOT_FOUND"
+
+
+CHAIN_FIELDS = """
+  requestId state error { code message } result { exitCode stdout }
+  chain { stepIndex step skillName after status arguments result { exitCode stdout } invocationId code }
+"""
+
+
+def test_a_chain_is_planned_run_and_read_back(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn:
+        settings = skill_settings(tmp_path, dsn)
+        root = settings.skill_roots[0]
+        write_skill(root, "cyberskill-vn/other", guest=component(), tools="read_file")
+        step = '{"steps": {"check": {"skill": "other", "input": {"/of": "/mst"}}}}'
+        fields = f"metadata:\n  cyberos-depends-on: other\n  cyberos-chain: '{step}'"
+        write_skill(root, MST, fields=fields, guest=component())
+        with application(settings) as client:
+            query = "validate MST 0123456789"
+            route = (
+                "query ($q: String!) { route(query: $q) { decision { routerPhase chain { step status } } } }"
+            )
+            planned = client.data(route, q=query)["route"]["decision"]
+            assert planned == {
+                "routerPhase": "phase3_chain",
+                "chain": [
+                    {"step": "check", "status": "planned"},
+                    {"step": "vn-mst-validate", "status": "planned"},
+                ],
+            }
+            mutation = f"mutation ($q: String!) {{ routeAndInvoke(query: $q) {{ {CHAIN_FIELDS} }} }}"
+            assert client.code(mutation, q=query) == "GRANT_REQUIRED"
+            (refused,) = client.data(f"{{ decisions(limit: 1) {{ {CHAIN_FIELDS} }} }}")["decisions"]
+            assert refused["state"] == "FAILED"
+            assert refused["error"]["code"] == "GRANT_REQUIRED"
+            assert [(each["status"], each["code"]) for each in refused["chain"]] == [
+                ("failed", "GRANT_REQUIRED"), ("skipped", None)
+            ]  # fmt: skip
+            grant = 'mutation { grantCapability(skillName: "other", capability: "read_file") { grantedAt } }'
+            client.data(grant)
+            done = client.data(mutation, q=query)["routeAndInvoke"]
+            assert (done["state"], done["error"]) == ("SUCCEEDED", None)
+            check, last = done["chain"]
+            assert (check["arguments"], check["status"]) == ({"of": "0123456789"}, "ok")
+            assert check["result"] == {"exitCode": 0, "stdout": '{"of":"0123456789"}'}
+            assert (last["stepIndex"], last["after"], last["result"]) == (1, [0], done["result"])
+            (read,) = client.data(f"{{ decisions(limit: 1) {{ {CHAIN_FIELDS} }} }}")["decisions"]
+            assert [each["invocationId"] for each in read["chain"]] == [
+                check["invocationId"], last["invocationId"]
+            ]  # fmt: skip
+            assert [each["arguments"] for each in read["chain"]] == [None, None]
 
 
 def test_a_query_that_is_too_long_is_refused(client: Client) -> None:

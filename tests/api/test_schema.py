@@ -149,7 +149,9 @@ ADDED = {
         "ambiguous",
         "breakdown",
         "catalogFingerprint",
+        "chain",
         "deferral",
+        "error",
         "input",
         "invocationId",
         "missing",
@@ -173,16 +175,20 @@ ADDED = {
         "availableSkills",
         "capabilityRequests",
         "invocations",
+        "keywordBank",
         "kpis",
+        "personas",
         "skillProblems",
     },
     "Mutation": {
+        "clearKeywordBank",
         "eraseSubject",
         "activateSkills",
         "answerCapabilityRequest",
         "grantAllCapabilities",
         "reinstateSkill",
         "revokeCapability",
+        "setKeywordBank",
         "setSkillLimits",
         "setSkillTrust",
     },
@@ -229,12 +235,12 @@ def test_additions_are_deliberate() -> None:
         name for name in set(BUILT.type_map) - set(WANTED.type_map) if "__" not in name and name[0] != "_"
     }
     assert others - {"Boolean", "String", "Int", "ID", "Float"} == {
-        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BigInt", "CapabilityChanges",
-        "CapabilityRequest", "CapabilityRequestState", "DeclaredCapability", "Deferral", "DeferralCause",
-        "HostCall", "InvocationError", "Kpi", "ModelConsultation", "ModelOutcome",
-            "RoutingNudge", "RoutingState", "RoutingTier", "ScoreBreakdown",
-        "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust",
-        "TrustTier",
+        "AuditCheckpoint", "AuditEntry", "AuditProof", "AuditRecord", "BankedSkill", "BigInt",
+        "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "ChainStep", "ChainStepStatus",
+        "DeclaredCapability", "Deferral", "DeferralCause", "HostCall", "InvocationError", "KeywordBank",
+        "Kpi", "ModelConsultation", "ModelOutcome", "RoutingNudge",
+        "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits",
+        "SkillLimitsInput", "SkillProblem", "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None
 

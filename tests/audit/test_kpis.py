@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,11 +26,14 @@ from subgraph.audit import (
     read_kpis,
     read_totals,
 )
-from subgraph.audit.kpis import FIGURES, LONGEST_SPAN, percentile_us
+from subgraph.audit.consistency_check import check_structure
+from subgraph.audit.kpis import BINS, FIGURES, LONGEST_SPAN, binned, confidences, percentile_us
 from subgraph.audit.tallies import NO_TIME, Tally
 from subgraph.capabilities import Authority
 from subgraph.errors import InputInvalid
+from subgraph.settings import Settings
 from subgraph.storage import Database
+from subgraph.storage.migrations import migrate, read_migrations
 from tests.audit.factory import finished
 from tests.support.postgres import run, settings_for
 
@@ -50,6 +56,20 @@ def with_log(
 def host_call(outcome: str) -> Entry:
     call = HostCallNote(function="read_file", target="a", outcome=outcome, elapsed_us=5)
     return NotableHostCall(**COMMON, invocation_id=str(finished().invocation_id), call=call)  # type: ignore[arg-type]
+
+
+def decision(state: str, confidence: str | None = None) -> DecidedRouting:
+    return DecidedRouting(
+        actor="ann",
+        at=NOW,
+        state=state,
+        skill=None,
+        facts={} if confidence is None else {"confidence": confidence},
+        key_id="k",
+        query_commitment="q",
+        decision_commitment="d",
+        sealed=None,
+    )
 
 
 def run_of(executor: str, elapsed_us: int, exit_code: int = 0, age: timedelta = timedelta(0)) -> Entry:
@@ -91,7 +111,7 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
         found = {
             name.removeprefix("routing_"): (each.numerator, each.denominator)
             for name, each in figures.items()
-            if name.startswith("routing_")
+            if name.startswith("routing_") and not name.startswith("routing_confidence")
         }
         assert found == {
             "defer_rate": (2, 5),
@@ -107,19 +127,7 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
         assert targets["routing_success_rate"] == ("at least", 0.95, False)
         assert targets["routing_replay_equivalence"] == ("at least", 1.0, False)
 
-    decided = [
-        DecidedRouting(
-            actor="ann",
-            state=state,
-            skill=None,
-            facts={},
-            key_id="k",
-            query_commitment="q",
-            decision_commitment="d",
-            sealed=None,
-        )
-        for state in ("invoking", "invoking", "deferred", "deferred", "picked")
-    ]
+    decided = [decision(state) for state in ("invoking", "invoking", "deferred", "deferred", "picked")]
     consulted = [
         ConsultedModel(
             actor="ann",
@@ -146,6 +154,67 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
         for identical in (True, True, True, False)
     ]
     with_log(dsn, [*decided, *consulted, *outcomes, *replays], scenario)
+
+
+def test_the_confidence_of_decisions_is_told_by_mean_percentile_and_bins(dsn: str) -> None:
+    async def scenario(db: Database, figures: dict[str, Kpi]) -> None:
+        mean, tenth = figures["routing_confidence_mean"], figures["routing_confidence_p10"]
+        assert mean.value == pytest.approx((0.09 + 0.2 + 5 * 0.6 + 0.99 + 4 * 1.0) / 12)
+        assert (mean.numerator, mean.denominator, mean.unit) == (None, 12, "confidence")
+        assert mean.bins == (1, 0, 1, 0, 0, 0, 5, 0, 0, 5)
+        assert (mean.target, mean.target_is, mean.met) == (0.6, "at least", True)
+        assert (tenth.value, tenth.denominator, tenth.bins) == (0.2, 12, None)
+        assert (tenth.target, tenth.target_is, tenth.met) == (0.3, "at least", False)
+        assert figures["routing_defer_rate"].denominator == 13
+        assert confidences((await read_totals(db)).tallies).total() == 12
+        assert await check_structure(db) == ()
+
+    told = ["0.09", "0.20", *["0.60"] * 5, "0.99", *["1.00"] * 4]
+    states = ["deferred", "invoking"] * 6
+    entries = [decision(state, confidence) for state, confidence in zip(states, told, strict=True)]
+    with_log(dsn, [*entries, decision("picked")], scenario)
+
+
+@given(st.dictionaries(st.integers(0, 100), st.integers(1, 5), max_size=8))
+def test_bins_hold_every_decision_once(counted: dict[int, int]) -> None:
+    bins = binned(counted)
+    assert len(bins) == BINS
+    assert sum(bins) == sum(counted.values())
+    assert bins[-1] == sum(count for percent, count in counted.items() if percent >= 90)
+
+
+@pytest.mark.parametrize("confidence", ["", "high", "1.01", "0.6", "-0.50", "WASM", "\u0660.50"])
+def test_a_confidence_that_the_router_does_not_write_is_passed_over(confidence: str) -> None:
+    assert confidences([Tally("routing.decision", "info", confidence, "picked", NO_TIME, 1)]) == {}
+
+
+def test_decisions_from_before_confidence_was_counted_are_counted_by_the_migration(
+    dsn: str, tmp_path: Path
+) -> None:
+    before = tmp_path / "sql"
+    shutil.copytree(Settings().sql_dir, before)
+    (added,) = before.glob("*_confidence_tally.sql")
+    for later in sorted(before.glob("0*.sql")):
+        if later.name >= added.name:
+            later.unlink()
+    entries = [decision("deferred", "0.20"), decision("deferred", "0.20"), decision("invoking", "1.00")]
+
+    async def scenario() -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await migrate(connection, read_migrations(before))
+            for entry in [*entries, decision("picked"), run_of("WASM", 900)]:
+                batch = "SELECT audit.append(gen_random_uuid(), ARRAY[$1::bytea])"
+                await connection.execute(batch, entry.encode())
+        finally:
+            await connection.close()
+        async with Database(settings_for(dsn)) as db:
+            (mean,) = [each for each in await read_kpis(db) if each.name == "routing_confidence_mean"]
+            assert mean.denominator == 3
+            assert mean.value == pytest.approx(1.4 / 3)
+            assert await check_structure(db) == ()
+
+    run(scenario())
 
 
 def test_latencies_are_of_their_executor_alone(dsn: str) -> None:

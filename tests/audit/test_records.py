@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from subgraph.audit import (
+    ChainStepNote,
+    ChangedBank,
     ChangedLimits,
     ChangedTrust,
     ConsultedModel,
@@ -19,6 +21,7 @@ from subgraph.audit import (
     Entry,
     ErasedSubject,
     ErrorNote,
+    FinishedChain,
     FinishedRouting,
     Ledger,
     ReinstatedSkill,
@@ -70,7 +73,17 @@ DECISIONS: list[Entry] = [
         invocation_id=None,
         error=ErrorNote(code="GRANT_REQUIRED", message="no"),
     ),
+    ChangedBank(actor="ann", at=WHEN, version="1", sha256="ab", skills=1, keywords=2, text="version: 1"),
     ReplayedRouting(actor="ann", at=WHEN, request_id="r", skill=None, identical=True),
+    FinishedChain(
+        actor="ann",
+        at=WHEN,
+        request_id="r",
+        state="failed",
+        skill="a",
+        steps=[ChainStepNote("buyer", "b", "failed", None, "GRANT_REQUIRED")],
+        elapsed_us=1,
+    ),
 ]
 ROUTED = DecidedRouting(
     actor="ann",
@@ -188,6 +201,7 @@ def test_a_decision_about_a_query_reads_as_the_documents_show() -> None:
 def test_fields_that_say_nothing_are_left_out() -> None:
     assert "**Note:**" not in record(DECISIONS[7]).markdown
     assert "**Subject:** binh\n**Key destroyed:** false\n" in record(DECISIONS[8]).markdown
+    assert "**Steps:** buyer b failed GRANT\\_REQUIRED\n" in record(DECISIONS[-1]).markdown
     assert "**Limits:** time\\_ms=10\n**Executors:** WASM\n" in record(DECISIONS[5]).markdown
 
 

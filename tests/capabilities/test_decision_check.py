@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from subgraph.audit import ChangedLimits, ChangedTrust
+from subgraph.audit import ChangedBank, ChangedLimits, ChangedTrust
 from subgraph.audit.findings import FindingCode
 from subgraph.capabilities import Authority
 from subgraph.capabilities.decision_check import check_decisions
+from subgraph.capabilities.decisions import sha256_of
 from subgraph.storage import Database
 from tests.support.postgres import execute, run, settings_for
 
@@ -36,6 +37,15 @@ async def decide(authority: Authority) -> None:
                 actor="ann", skill="a/five", content_hash=OLD, limits=limits, executors=("WASM", "SCRIPT")
             )
         )
+    await set_bank(authority, "version: '1'")
+    await set_bank(authority, None)
+    await set_bank(authority, "version: '2'")
+
+
+async def set_bank(authority: Authority, text: str | None) -> None:
+    digest = None if text is None else sha256_of(text)
+    change = ChangedBank(actor="ann", version=text, sha256=digest, skills=0, keywords=0, text=text)
+    await authority.set_bank(change, text)
 
 
 def found(dsn: str, *changes: str) -> list[str]:
@@ -74,6 +84,13 @@ CHANGES = {
     "UPDATE skill_limits SET memory_bytes = NULL": (
         "limits, the decision about a/five is not what the log tells."
     ),
+    "UPDATE keyword_bank SET bank = 'version: 3'": (
+        "banks, the decision about keywords is not what the log tells."
+    ),
+    "UPDATE keyword_bank SET decided_by = 'mallory'": (
+        "banks, the decision about keywords is not what the log tells."
+    ),
+    "DELETE FROM keyword_bank": "banks, the decision about keywords is missing, and the log tells of it.",
     "UPDATE skill_limits SET skill_path = 'a/one'": (
         "limits, the decision about a/one is in no entry of the log."
     ),
@@ -83,3 +100,15 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_decision_that_was_changed_beside_the_log_is_found(dsn: str, change: str) -> None:
     assert f"In the table of {CHANGES[change]}" in found(dsn, change)
+
+
+def test_a_bank_that_nobody_set_is_found(dsn: str) -> None:
+    async def scenario() -> None:
+        async with Database(settings_for(dsn)) as database, Authority(database) as authority:
+            await set_bank(authority, "version: '1'")
+            await set_bank(authority, None)
+            await execute(dsn, "INSERT INTO keyword_bank VALUES (true, 'version: 1', 'ann', now())")
+            (finding,) = await check_decisions(database)
+            assert finding.message.endswith("the decision about keywords is in no entry of the log.")
+
+    run(scenario())

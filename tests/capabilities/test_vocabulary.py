@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subgraph.capabilities import Capability, declared_capabilities, parse_capability
-from subgraph.capabilities.vocabulary import CAPABILITY_NAMES, EFFECTS, SENSITIVE, TEXT_LIMIT, describe
+from subgraph.capabilities.vocabulary import (
+    CAPABILITY_NAMES,
+    EFFECTS,
+    IRREVERSIBLE,
+    SENSITIVE,
+    TEXT_LIMIT,
+    describe,
+)
 from subgraph.errors import CapabilityDenied
 
 
@@ -306,3 +313,8 @@ def test_hostile_text_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     declared_capabilities(text)
     assert time.process_time() - started < 0.05
+
+
+def test_what_cannot_be_undone_has_effects_outside_and_is_recorded_each_time() -> None:
+    assert set(IRREVERSIBLE) <= set(EFFECTS) & set(SENSITIVE) & CAPABILITY_NAMES
+    assert not {"write_file", "fetch_url"} & set(IRREVERSIBLE)

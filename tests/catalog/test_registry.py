@@ -271,3 +271,46 @@ def test_a_root_that_may_not_be_looked_at_holds_no_skill(
     registry.scan()
     assert list(registry) == []
     assert "is no directory: no skill is found there" in caplog.text
+
+
+def depending(on: str) -> str:
+    return f"metadata: {{cyberos-depends-on: {on}}}"
+
+
+def test_skills_whose_dependencies_form_a_cycle_are_refused_with_the_cycle_named(tmp_path: Path) -> None:
+    for name, on in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")):
+        write_skill(tmp_path, f"team/{name}", fields=depending(on))
+    found = scanned(tmp_path)
+    assert paths(found) == ["team/d"]
+    with pytest.raises(SkillNotFound):
+        found.get("a")
+    problems = [(each.path, each.level, each.field, each.message) for each in found.problems()]
+    message = "its dependencies form a cycle: team/a → team/b → team/c → team/a"
+    assert problems == [
+        (f"team/{name}", Level.ERROR, "metadata.cyberos-depends-on", message) for name in "abc"
+    ]
+    write_skill(tmp_path, "team/c")
+    found.scan()
+    assert paths(found) == ["team/a", "team/b", "team/c", "team/d"]
+    assert found.problems() == []
+
+
+def test_a_skill_that_is_added_takes_no_builtin_one_away(tmp_path: Path) -> None:
+    write_skill(tmp_path / "builtin", "vn/one", fields=depending("two"))
+    write_skill(tmp_path / "mine", "vn/two", fields=depending("one"))
+    builtin = SkillRoot(tmp_path / "builtin", InstallSource.BUILTIN, trusted=True)
+    found = Registry([builtin, SkillRoot(tmp_path / "mine", InstallSource.LOCAL, trusted=True)])
+    found.scan()
+    assert paths(found) == ["vn/one"]
+    assert [each.path for each in found.problems()] == ["vn/two"]
+
+
+def test_a_cycle_is_found_again_after_a_restart(tmp_path: Path) -> None:
+    write_skill(tmp_path / "mine", "one", fields=depending("two"))
+    write_skill(tmp_path / "mine", "two", fields=depending("one"))
+    root = SkillRoot(tmp_path / "mine", InstallSource.LOCAL, trusted=True)
+    for _ in range(2):
+        found = Registry([root], tmp_path / "index")
+        found.scan()
+        assert paths(found) == []
+        assert len(found.problems()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -15,6 +16,8 @@ from typer.core import TyperGroup
 
 from subgraph.cli import cuo
 from subgraph.cli.app import app as skill_app
+from subgraph.routing import builtin_personas
+from subgraph.routing.data_file import FILE_LIMIT
 from tests.cli.shell import Shell
 from tests.support.postgres import empty_database
 from tests.support.toolchain import ROOT
@@ -109,6 +112,45 @@ def test_the_examples_of_the_documentation_are_real(shell: Shell) -> None:
     assert len(examples) == 3
     for command, output in examples:
         assert shell(*shlex.split(command)).stdout == output
+
+
+CHAIN = 'VAT invoice, buyer MST {buyer}, seller MST 0100109106, item "rice", 10 triệu, VAT 8%'
+
+
+def test_a_chain_is_run_and_explained_step_by_step(shell: Shell) -> None:
+    ended = shell("route", CHAIN.format(buyer="0100109106"), "--invoke", "--record")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert re.fullmatch(r"chain:       succeeded  steps=3  total_elapsed_ms=[0-9.]+", lines[1])
+    assert lines[2:5] == [
+        f"  - buyer: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - seller: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - vn-vat-invoice: {VN}/vn-vat-invoice  ok  exit=0",
+    ]
+    assert "<GrandTotal>10800000</GrandTotal>" in ended.stdout
+    request = ended.stdout.split()[-1]
+    explained = shell("explain", request).stdout
+    assert f"  - seller: {VN}/vn-mst-validate  ok\n" in explained
+    steps = json.loads(shell("explain", request, "--format", "json").stdout)["steps"]
+    assert [each["status"] for each in steps] == ["ok", "ok", "ok"]
+
+
+def test_a_chain_that_stops_says_where_and_shows_the_answer(shell: Shell) -> None:
+    ended = shell("route", CHAIN.format(buyer="0000000000"), "--invoke")
+    assert ended.exit_code == 1
+    assert f"  - buyer: {VN}/vn-mst-validate  failed  exit=0\n    {{" in ended.stdout
+    assert '"reason":"all_zero"' in ended.stdout
+    assert f"  - vn-vat-invoice: {VN}/vn-vat-invoice  skipped\n" in ended.stdout
+    assert ended.stderr == (
+        f"[error]      EXECUTION_FAILED: step 1 of 3, buyer ({VN}/vn-mst-validate): its answer at /ok is not "
+        "true, as the chain expects\n"
+    )
+    again = shell("route", CHAIN.format(buyer="0000000000"), "--invoke", "--format", "json")
+    found = json.loads(again.stdout)
+    assert (found["state"], found["result"], found["error"]["code"]) == ("failed", None, "EXECUTION_FAILED")
+    assert [(each["step"], each["status"]) for each in found["steps"]] == [
+        ("buyer", "failed"), ("seller", "ok"), ("vn-vat-invoice", "skipped")
+    ]  # fmt: skip
 
 
 def test_a_query_cannot_command_the_terminal(shell: Shell) -> None:
@@ -234,6 +276,97 @@ def test_a_skill_as_the_document_prints_it(shell: Shell) -> None:
     assert shell("skills", "nowhere").exit_code == 1
 
 
+def test_the_keywords_of_all_skills_are_listed(shell: Shell) -> None:
+    ended = shell("skills")
+    assert ended.exit_code == 0
+    assert "cyberskill-vn/vn-mst-validate" in ended.stdout
+    listed = json.loads(shell("skills", "--format", "json").stdout)
+    assert [each["skill"] for each in listed] == [each["name"] for each in answer(shell, "catalog")["skills"]]  # type: ignore[attr-defined]
+    assert listed[-1] == answer(shell, "skills", listed[-1]["skill"])
+
+
+def test_the_seats_are_those_of_the_document(shell: Shell) -> None:
+    ended = shell("personas")
+    assert ended.exit_code == 0
+    assert "CFO: Finance & Runway (to be filled · P2+)\n" in ended.stdout
+    assert "  defers:     send invoice to client; execute wire; approve refund; " in ended.stdout
+    found = json.loads(shell("personas", "--format", "json").stdout)
+    assert [each["code"] for each in found] == list(builtin_personas().personas)
+    assert [each["code"] for each in found if each["is_emerging"]] == [each["code"] for each in found[10:]]
+    assert found[12]["seats"] == ["CEO", "CFO"]
+
+
+BANK = """\
+version: vi-du-1
+idioms: [vật vờ]
+banks:
+  CHRO:
+    team/leave: [nghỉ phép]
+  ANY:
+    cuo/hello-world: [hello, xin chào bạn thân]
+"""
+
+
+def test_an_operator_s_keywords_are_set_shown_and_cleared(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "vi-du.yaml"
+    file.write_text(BANK, encoding="utf-8")
+    before = answer(shell, "bank", "show")
+    assert (before["text"], before["skills"], before["set_by"], before["set_at"]) == (None, [], None, None)
+    ended = shell("bank", "set", str(file))
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    fingerprint = answer(shell, "catalog")["fingerprint"]
+    assert ended.stdout == (
+        "cuo/hello-world (any)\n"
+        "  adds: xin chào bạn thân\n"
+        "team/leave (CHRO): not installed\n"
+        "  adds: nghỉ phép\n"
+        "idioms: vật vờ\n"
+        "version:      1+vi-du-1\n"
+        f"catalogue:    {fingerprint}\n"
+    )
+    assert fingerprint != before["fingerprint"]
+    assert answer(shell, "route", "xin chào bạn thân")["skillName"] == "cuo/hello-world"
+    shown = shell("bank", "show").stdout
+    assert shown.startswith(f"{BANK}\nset by:")
+    told = answer(shell, "bank", "show")
+    assert told["sha256"] == hashlib.sha256(BANK.encode()).hexdigest()
+    assert str(told["sha256"]) in shown
+    assert told == answer(shell, "bank", "set", str(file)) | {"set_at": told["set_at"]}
+    cleared = shell("bank", "clear")
+    assert cleared.stdout.startswith("none is set; the built-in keywords hold alone\nversion:      1\n")
+    assert shell("bank", "show").stdout == cleared.stdout
+    assert answer(shell, "bank", "clear") == before
+
+
+def test_a_bank_that_is_none_is_refused(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "vi-du.yaml"
+    for content, exit_code, message in (
+        (BANK.replace("CHRO", "BOSS").encode(), 1, "INPUT_INVALID: vi-du.yaml, line 4: 'BOSS' is no seat"),
+        (b"\xff", 2, "vi-du.yaml: not UTF-8"),
+        (b"#" * (4 * FILE_LIMIT + 1), 2, f"vi-du.yaml: over {FILE_LIMIT} characters"),
+        (b"#" * (FILE_LIMIT + 1), 1, f"INPUT_INVALID: vi-du.yaml: over {FILE_LIMIT} characters"),
+    ):
+        file.write_bytes(content)
+        ended = shell("bank", "set", str(file))
+        assert (ended.exit_code, ended.stdout) == (exit_code, "")
+        assert ended.stderr.startswith(message)
+    assert shell("bank", "set", str(tmp_path / "nowhere")).exit_code == 2
+
+
+def test_key_figures_show_how_sure_the_router_was(shell: Shell) -> None:
+    assert shell("route", "validate MST 0123456789", "--record").exit_code == 0
+    ended = shell("kpis", app=skill_app)
+    told = json.loads(shell("kpis", "--format", "json", app=skill_app).stdout)
+    figures = {each["name"]: each for each in told}
+    mean, tenth = figures["routing_confidence_mean"], figures["routing_confidence_p10"]
+    assert sum(mean["bins"]) == mean["denominator"] == tenth["denominator"] >= 1
+    assert mean["bins"][6] >= 1
+    assert 0 <= tenth["value"] <= mean["value"] <= 1
+    assert "bins" not in tenth
+    assert "\nrouting_confidence_mean, by tenths:\n  0.0  " in ended.stdout
+    assert re.search(rf"^  0\.6  █+ {mean['bins'][6]}$", ended.stdout, re.MULTILINE)
+
+
 def test_a_revoked_skill_is_shown_as_such(shell: Shell) -> None:
     assert shell("revoke", "hello-world", app=skill_app).exit_code == 0
     assert "REVOKED       it is not routed to\n" in shell("skills", "hello-world").stdout
@@ -277,5 +410,8 @@ def test_an_evaluation_that_makes_no_sense_is_a_mistake(shell: Shell, tmp_path: 
 def test_every_command_writes_json() -> None:
     group = typer.main.get_command(cuo.app)
     assert isinstance(group, TyperGroup)
-    for name, command in group.commands.items():
+    bank = group.commands.pop("bank")
+    assert isinstance(bank, TyperGroup)
+    assert set(bank.commands) == {"show", "set", "clear"}
+    for name, command in [*group.commands.items(), *bank.commands.items()]:
         assert any("--format" in parameter.opts for parameter in command.params), name

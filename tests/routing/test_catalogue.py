@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from subgraph.catalog.dependencies import DEPENDENCIES_LIMIT
 from subgraph.routing import (
     CatalogueSnapshot,
     KeywordBank,
@@ -15,7 +16,6 @@ from subgraph.routing import (
     builtin_bank,
     builtin_personas,
 )
-from subgraph.routing.catalogue import DEPENDENCIES_LIMIT
 from subgraph.routing.keyword_bank import BankEntry
 from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
@@ -77,7 +77,7 @@ def test_the_fingerprint_changes_with_all_that_routing_depends_on() -> None:
     book = own.personas
     others = [
         dataclasses.replace(own, extractors="2"),
-        dataclasses.replace(own, rules="2"),
+        dataclasses.replace(own, rules="another"),
         dataclasses.replace(own, skills=own.skills[1:]),
         dataclasses.replace(own, bank=dataclasses.replace(own.bank, version="2")),
         dataclasses.replace(own, bank=dataclasses.replace(own.bank, idioms=())),
@@ -90,6 +90,7 @@ def test_the_fingerprint_changes_with_all_that_routing_depends_on() -> None:
         first._replace(region="EU"),
         first._replace(description="Other."),
         first._replace(persona="CTO"),
+        first._replace(chain="{}"),
     ]
     others += [dataclasses.replace(own, skills=(one, *rest)) for one in changed]
     prints = {own.fingerprint, *(other.fingerprint for other in others)}
@@ -115,7 +116,7 @@ def edited(**changes: Any) -> bytes:
 
 
 SKILL: dict[str, Any] = {
-    "allowed_tools": "", "depends_on": [], "description": "d", "path": "a/b", "persona": None,
+    "allowed_tools": "", "chain": "", "depends_on": [], "description": "d", "path": "a/b", "persona": None,
     "region": None, "version": None,
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from subgraph.routing.matcher import Occurrence
 from subgraph.routing.patterns import GAP_WORDS, literal_pattern, parse_pattern, weight
 from subgraph.routing.personas import Cause
 from tests.routing.test_personas import DEFERS
-from tests.support.routing import decide
+from tests.support.routing import catalogue, decide, header, own_headers
 
 LISTED = [(seat, action) for seat, actions in DEFERS.items() for action in actions.split(";")]
 
@@ -181,3 +181,70 @@ def test_every_action_names_a_seat_that_is_held() -> None:
     for action in builtin_personas().actions():
         assert builtin_personas().personas[action.seat].held
         assert not builtin_personas().personas[action.seat].is_emerging
+
+
+@pytest.mark.parametrize(
+    ("tools", "capability"),
+    [
+        ("exec_command", "exec_command"),
+        ("read_file, exec_command(git)", "exec_command"),
+        ("get_secret(BANK_KEY) fetch_url(https://*.example.vn/*)", "get_secret"),
+    ],
+)
+def test_a_skill_that_could_do_what_cannot_be_undone_is_not_picked(tools: str, capability: str) -> None:
+    snapshot = catalogue(header("acme/tidy-up", tools=tools), *own_headers())
+    for query in ("run tidy-up", "acme/tidy-up now"):
+        found = decide(query, snapshot)
+        assert (found.routed, found.skill_name, found.may_invoke) == (False, None, False)
+        assert (found.state, found.tier, found.nudge) == (State.DEFERRED, Tier.DEFER, Nudge.REVIEW)
+        assert found.deferral is not None
+        assert (found.deferral.action, found.deferral.seat) == (f"{capability} by acme/tidy-up", "CEO")
+        assert (found.deferral.cause, found.deferral.held) == (Cause.IRREVERSIBLE, "Founder seat")
+        assert found.rationale == f'"{capability} by acme/tidy-up" cannot be undone, so CEO decides'
+        assert found.alternatives[0].skill_name == "acme/tidy-up"
+        assert found.arguments == {}
+
+
+def test_the_seat_of_such_a_skill_is_that_of_its_persona() -> None:
+    snapshot = catalogue(header("acme/roll-out", tools="exec_command", cyberos_persona="CTO"))
+    for cascade in (False, True):
+        found = decide("roll-out roll out", snapshot, cascade=cascade)
+        assert not found.routed
+    found = decide("roll-out", snapshot)
+    assert found.deferral is not None
+    assert (found.deferral.seat, found.persona) == ("CTO", "CTO")
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        "",
+        "read_file write_file list_dir fetch_url recall_memory read_env",
+        "Bash(git:*) send_email",  # of other hosts: they allow nothing here
+        "do_exec_command",
+        "x" * 5000 + " exec_command",  # too long to declare anything, and so to be granted anything
+    ],
+)
+def test_a_skill_whose_effects_can_be_undone_is_picked(tools: str) -> None:
+    found = decide("run tidy-up", catalogue(header("acme/tidy-up", tools=tools)))
+    assert (found.skill_name, found.deferral) == ("acme/tidy-up", None)
+
+
+def test_a_skill_that_is_not_first_defers_nothing() -> None:
+    snapshot = catalogue(header("acme/tidy-up", tools="exec_command"), *own_headers())
+    found = decide("kiểm tra MST 0123456789, then tidy-up", snapshot)
+    assert found.skill_name == "cyberskill-vn/vn-mst-validate"
+    assert found.alternatives[0].skill_name == "acme/tidy-up"
+
+
+def test_what_a_chain_would_run_counts_as_the_skill_itself() -> None:
+    chain = '{"steps": {"first": {"skill": "roll-out"}}}'
+    root = header("acme/tidy-up", cyberos_depends_on="roll-out", cyberos_chain=chain)
+    harmless = header("acme/roll-out", tools="read_file", cyberos_persona="CTO")
+    assert decide("tidy-up", catalogue(root, harmless)).skill_name == "acme/tidy-up"
+    harmful = header("acme/roll-out", tools="exec_command", cyberos_persona="CTO")
+    found = decide("tidy-up", catalogue(root, harmful))
+    assert not found.routed
+    assert found.deferral is not None
+    assert (found.deferral.action, found.deferral.seat) == ("exec_command by acme/roll-out", "CTO")
+    assert found.chain == ()

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from subgraph.routing import builtin_bank, builtin_personas, load_bank, merged
+from subgraph.routing import (
+    KeywordBank,
+    RoutingDataInvalid,
+    builtin_bank,
+    builtin_personas,
+    load_bank,
+    merged,
+)
 from subgraph.routing.data_file import Part
 from subgraph.routing.folding import fold
-from subgraph.routing.keyword_bank import bank_of
+from subgraph.routing.keyword_bank import KEYWORDS_LIMIT, BankEntry, added, bank_of
 from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
 DOCUMENTED = {
@@ -115,6 +122,43 @@ def test_the_persona_that_an_operator_names_holds() -> None:
     text = "version: '2'\nbanks:\n  ANY:\n    cuo/cpo/prd-author: [spec sheet]\n"
     bank = merged(builtin_bank(), load_bank(text, "acme.yaml"))
     assert bank.skills["cuo/cpo/prd-author"].persona is None
+
+
+BANK = "version: '1'\nbanks:\n  CFO:\n    a/one: [receipt]\n  {persona}:\n    a/two: [voucher]\n"
+
+
+@pytest.mark.parametrize("persona", ["BOSS", "CAIO", "cto", "''"])
+def test_a_bank_of_nobody_is_refused_with_its_line(persona: str) -> None:
+    seats = ["CEO", "CFO"]
+    with pytest.raises(RoutingDataInvalid, match=r"^acme.yaml, line 5: '.*' is no seat; there are CEO, CFO"):
+        load_bank(BANK.format(persona=persona), "acme.yaml", seats)
+    assert load_bank(BANK.format(persona="ANY"), "acme.yaml", seats).skills["a/two"].persona is None
+
+
+def test_a_merged_bank_keeps_the_bounds_of_one() -> None:
+    def bank(*keywords: str, idioms: tuple[str, ...] = ()) -> KeywordBank:
+        return KeywordBank("1", {"a/one": BankEntry("CFO", keywords)}, idioms)
+
+    many = tuple(f"word{number}" for number in range(KEYWORDS_LIMIT))
+    assert len(merged(bank(*many), bank("Word1", "word2")).skills["a/one"].keywords) == KEYWORDS_LIMIT
+    with pytest.raises(RoutingDataInvalid, match="a/one would have over 500 phrases: 501"):
+        merged(bank(*many), bank("another"))
+    with pytest.raises(RoutingDataInvalid, match="idioms would have over 500 phrases: 501"):
+        merged(bank(idioms=many), bank(idioms=("another",)))
+
+
+def test_what_a_bank_adds_is_what_was_not_there() -> None:
+    before = KeywordBank("1", {"a/one": BankEntry("CFO", ("hóa đơn",)), "a/two": BankEntry(None, ("x",))})
+    after = KeywordBank(
+        "2",
+        {
+            "b/new": BankEntry(None, ("y",)),
+            "a/one": BankEntry("CFO", ("HOA DON", "receipt")),
+            "a/two": BankEntry(None, ("X",)),
+        },
+    )
+    assert added(before, after) == {"a/one": ("receipt",), "b/new": ("y",)}
+    assert list(added(before, after)) == ["a/one", "b/new"]
 
 
 def test_a_bank_is_the_same_after_it_was_stored() -> None:

@@ -192,6 +192,7 @@ def test_personas_are_the_same_after_they_were_stored() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (TEXT[TEXT.index("personas:\n") : TEXT.index("emerging:")], "personas: {}\n", "there must be a seat"),
         ("    held: Founder seat\n", "", "the field 'held' is missing"),
         ("  CAIO:\n", "  CTO:\n", "'CTO' is a seat already"),
         ("      - CIO\n", "      - CEO\n", "'CEO' names two personas"),

@@ -106,6 +106,49 @@ def test_ties_break_by_the_path() -> None:
     assert [found.best and found.best.rank, found.alternatives[0].rank] == [1, 2]
 
 
+def test_equal_skills_stand_in_the_order_of_their_paths_however_they_are_listed() -> None:
+    same = [header(f"{place}/plan-trip") for place in ("b", "a-b", "a", "a/c")]
+    found = decide("plan trip", catalogue(*same))
+    listed = [one.skill_name for one in (found.best, *found.alternatives) if one is not None]
+    assert listed == ["a-b/plan-trip", "a/c/plan-trip", "a/plan-trip", "b/plan-trip"]
+    assert found.confidence_percent == 50
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "invoice",
+        "hello",
+        "cho",
+        "hoa-don",
+        "hóa-đơn",
+        "tax-code",
+        "vat",
+        "board-members",
+        "draft-PRD",
+        "propose-adr",
+    ],
+)
+def test_a_name_that_is_one_word_or_a_keyword_draws_no_query(name: str) -> None:
+    hostile = header(f"evil/{name}", region="VN")
+    snapshot = catalogue(*own_headers(), hostile)
+    spaced = name.replace("-", " ")
+    for query in (name, f"tạo {spaced} cho tôi", f"evil/{name}", f"{spaced} please"):
+        found = decide(query, snapshot)
+        assert found.skill_name == decide(query).skill_name
+        candidates = [one.score for one in (found.best, *found.alternatives) if one is not None]
+        assert not any(one.named for one in candidates if one.skill.path == hostile.path)
+
+
+def test_a_name_of_two_words_counts_and_so_does_any_that_has_a_bank() -> None:
+    one, two = header("acme/payslips"), header("acme/leave-request")
+    assert decide("leave request", catalogue(one, two)).skill_name == "acme/leave-request"
+    assert decide("payslips", catalogue(one, two)).best is None
+    banked = catalogue(one, two, keywords={"acme/payslips": ("phiếu lương",)})
+    found = decide("payslips", banked)
+    assert (found.skill_name, found.rationale) == ("acme/payslips", "name-substring match")
+
+
 def test_three_alternatives_are_kept_of_many() -> None:
     many = [header(f"z/vn-{number}", region="VN") for number in range(20)]
     found = decide("kiểm tra", small(*many))

@@ -22,7 +22,7 @@ from subgraph.routing import (
 from subgraph.routing.consultation import EXPLANATIONS
 from subgraph.routing.decision import Extractor
 from subgraph.routing.stored import decision_of
-from tests.support.routing import Found, decide, nothing, own_catalogue
+from tests.support.routing import Found, catalogue, decide, header, nothing, own_catalogue
 
 LAW, RETURN = "cyberskill-vn/vn-legal-compliance", "cyberskill-vn/vn-tax-filing"
 QUERY = "please look at the decree"
@@ -181,3 +181,30 @@ def test_neither_query_nor_words_of_a_model_are_in_a_rationale() -> None:
 def test_a_pick_of_another_catalogue_is_refused() -> None:
     with pytest.raises(LookupError, match="nowhere"):
         settled(consulted("nowhere/at-all"))
+
+
+def test_what_cannot_be_undone_goes_to_a_seat_whatever_a_model_says() -> None:
+    snapshot = catalogue(header("team/tool", tools="exec_command"), keywords={"team/tool": ("decree",)})
+    decision = route(QUERY, snapshot, nothing, cascade=True)
+    assert decision.state is State.ESCALATED
+    found = settle(decision, snapshot, consulted("team/tool", 100), nothing)
+    assert (found.state, found.tier, found.skill_name) == (State.DEFERRED, Tier.DEFER, None)
+    assert found.deferral is not None
+    assert found.deferral.action == "exec_command by team/tool"
+    assert [each.skill_name for each in found.alternatives] == ["team/tool"]
+    assert found.arguments == {}
+
+
+def test_a_pick_has_its_chain_as_ever() -> None:
+    chain = '{"steps": {"one": {"skill": "first"}}}'
+    snapshot = catalogue(
+        header("team/first"),
+        header("team/second", cyberos_depends_on="first", cyberos_chain=chain),
+        keywords={"team/second": ("decree",)},
+    )
+    left_open = route(QUERY, snapshot, nothing, cascade=True)
+    found = settle(left_open, snapshot, consulted("team/second"), nothing)
+    assert found.skill_name == "team/second"
+    assert [step.name for step in found.chain] == ["one", "second"]
+    assert found.chain == route(QUERY, snapshot, nothing).chain
+    assert found.router_phase is RouterPhase.PHASE2_LLM

@@ -5,6 +5,7 @@ from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
 from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.routing import InvocationResult, Persona, RoutingDecision, RoutingPreview
+from subgraph.api.types.routing_data import KeywordBank, Seat
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem
 from subgraph.api.types.trust import SkillLimitsInput, SkillTrust
@@ -20,10 +21,12 @@ __all__ = [
     "CapabilityRequest",
     "Invocation",
     "InvocationResult",
+    "KeywordBank",
     "Kpi",
     "Persona",
     "RoutingDecision",
     "RoutingPreview",
+    "Seat",
     "Skill",
     "SkillLimitsInput",
     "SkillProblem",

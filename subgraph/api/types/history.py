@@ -49,14 +49,20 @@ class Kpi:
     name: str = strawberry.field(description="Stable name, such as invocation_success_rate.")
     description: str = strawberry.field(description="What is counted or measured.")
     value: float | None = strawberry.field(description="Null where nothing was counted that it could be of.")
-    unit: str = strawberry.field(description="ratio, count or ms. Times are known within 4.4 %.")
-    numerator: BigInt | None = strawberry.field(description="What was counted; null for a time.")
+    unit: str = strawberry.field(description="ratio, count, confidence or ms. Times are known within 4.4 %.")
+    numerator: BigInt | None = strawberry.field(
+        description="What was counted; null for a time and a confidence."
+    )
     denominator: BigInt | None = strawberry.field(
-        description="Of how many; for a time, of how many runs it is. Null for a count."
+        description="Of how many; for a time, of how many runs it is, for a confidence, of how many "
+        "decisions. Null for a count."
     )
     target: float | None = strawberry.field(description="What the value should be, in its unit.")
     target_is: str | None = strawberry.field(description="at least, or at most.")
     met: bool | None = strawberry.field(description="Whether it is; null without a target or a value.")
+    bins: list[int] | None = strawberry.field(
+        description="How what a mean is of is distributed: ten bins from 0 to 1, the last with 1 itself."
+    )
 
     @classmethod
     def of(cls, kpi: audit.Kpi) -> Self:
@@ -71,4 +77,5 @@ class Kpi:
             target=kpi.target,
             target_is=kpi.target_is,
             met=kpi.met,
+            bins=None if kpi.bins is None else list(kpi.bins),
         )

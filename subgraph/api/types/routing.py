@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from itertools import zip_longest
 from typing import Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
 from subgraph import routing
-from subgraph.audit import FinishedInvocation
+from subgraph.api.types.invocation import InvocationError
+from subgraph.audit import ChainStepNote, FinishedInvocation
+from subgraph.chain_run import StepRun
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
@@ -105,7 +108,10 @@ class Candidate:
 
 @strawberry.type(description="An action that only a person does.")
 class Deferral:
-    action: str = strawberry.field(description="The action, as the seat's list has it.")
+    action: str = strawberry.field(
+        description="The action, as a list has it; or a capability whose effects cannot be undone, and the "
+        "skill that declares it."
+    )
     seat: Persona = strawberry.field(description="Whose decision it is.")
     held: str = strawberry.field(description="How that seat is filled.")
     cause: Cause = strawberry.field(description="Why it goes to a person.")
@@ -204,11 +210,67 @@ def _graphql_int(value: int | None) -> int | None:
     return None if value is None else min(value, 2**31 - 1)
 
 
+@strawberry.enum(graphql_name_from="value", description="What became of one run of a chain.")
+class ChainStepStatus(Enum):
+    PLANNED = "planned"
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@strawberry.type(description="One run of a chain: of a skill that another one has run before it, or of that.")
+class ChainStep:
+    step_index: int = strawberry.field(description="Its place, from 0; the skill itself is last.")
+    step: str = strawberry.field(description="Its name in the chain, such as buyer.")
+    skill_name: str = strawberry.field(description="Path of the skill.")
+    after: list[int] = strawberry.field(description="The runs that must end before it.")
+    status: ChainStepStatus = strawberry.field(description="What became of it.")
+    arguments: JSON | None = strawberry.field(
+        description="What went into it; null where it was not reached, and for a decision that is read back."
+    )
+    result: InvocationResult | None = strawberry.field(
+        description="How it ended; null where it was not run, and for a decision that is read back."
+    )
+    invocation_id: strawberry.ID | None = strawberry.field(
+        description="Its run; `invocation` has what the log keeps of that."
+    )
+    code: str | None = strawberry.field(description="Why it failed, such as GRANT_REQUIRED.")
+
+    @classmethod
+    def planned(cls, step: routing.PlannedStep, note: ChainStepNote | None = None) -> Self:
+        """Present a run that is planned, or what the log keeps of it."""
+        return cls(
+            step_index=step.index,
+            step=step.name,
+            skill_name=step.skill_path,
+            after=list(step.after),
+            status=ChainStepStatus.PLANNED if note is None else ChainStepStatus(note.status),
+            arguments=None,
+            result=None,
+            invocation_id=None
+            if note is None or note.invocation_id is None
+            else strawberry.ID(note.invocation_id),
+            code=None if note is None else note.code,
+        )
+
+    @classmethod
+    def executed(cls, run: StepRun) -> Self:
+        """Present a run that has just ended, or was skipped."""
+        presented = cls.planned(run.planned, run.note)
+        presented.arguments = None if run.arguments is None else cast("JSON", dict(run.arguments))
+        presented.result = None if run.invocation is None else InvocationResult.executed(run.invocation)
+        return presented
+
+
 @strawberry.federation.type(keys=["requestId"], description="What the router decided about one query.")
 class RoutingDecision:
     decision: strawberry.Private[routing.Decision]
     is_open: strawberry.Private[bool]
     run: strawberry.Private[InvocationResult | None]
+    steps: strawberry.Private[list[ChainStep]]
+    error: InvocationError | None = strawberry.field(
+        description="Why it failed; for a chain with the step that stopped it."
+    )
     state: routing.State = strawberry.field(description="How far it came.")
     seq: strawberry.ID | None = strawberry.field(
         description="Where it stands in the audit log, for `before` of the next page; null if it does not."
@@ -221,7 +283,14 @@ class RoutingDecision:
     def preview(cls, decision: routing.Decision) -> Self:
         """Present a decision that nothing was done about."""
         return cls(
-            decision=decision, is_open=True, run=None, state=decision.state, seq=None, invocation_id=None
+            decision=decision,
+            is_open=True,
+            run=None,
+            steps=[ChainStep.planned(each) for each in decision.chain],
+            error=None,
+            state=decision.state,
+            seq=None,
+            invocation_id=None,
         )
 
     @classmethod
@@ -232,6 +301,9 @@ class RoutingDecision:
             decision=done.decision,
             is_open=True,
             run=None if run is None else InvocationResult.executed(run),
+            steps=[ChainStep.executed(each) for each in done.steps]
+            or [ChainStep.planned(each) for each in done.decision.chain],
+            error=InvocationError.of(done.error),
             state=done.state,
             seq=None if done.recorded is None else strawberry.ID(str(done.recorded.record.seq)),
             invocation_id=None if run is None else strawberry.ID(str(run.invocation_id)),
@@ -245,6 +317,12 @@ class RoutingDecision:
             decision=found.decision,
             is_open=found.is_open,
             run=None if entry is None else InvocationResult.recorded(entry),
+            steps=[
+                ChainStep.planned(step, note)
+                for step, note in zip_longest(found.decision.chain, found.steps)
+                if step is not None
+            ],
+            error=InvocationError.of(found.error),
             state=found.state,
             seq=strawberry.ID(str(found.record.seq)),
             invocation_id=None if entry is None else strawberry.ID(entry.invocation_id),
@@ -295,6 +373,12 @@ class RoutingDecision:
     def question(self) -> str | None:
         return self.decision.question
 
+    @strawberry.field(
+        description="The runs that it takes, the skill itself last; empty where the skill runs alone."
+    )
+    def chain(self) -> list[ChainStep]:
+        return self.steps
+
     @strawberry.field(description="From 0 to 1.")
     def confidence(self) -> float:
         return self.decision.confidence
@@ -333,7 +417,9 @@ class RoutingDecision:
         code = self.decision.persona
         return None if code is None else Persona(code)
 
-    @strawberry.field(description="The action that only a person does, where the query speaks of one.")
+    @strawberry.field(
+        description="What only a person does: the query speaks of it, or is for a skill that could do it."
+    )
     def deferral(self) -> Deferral | None:
         return None if self.decision.deferral is None else Deferral.of(self.decision.deferral)
 
