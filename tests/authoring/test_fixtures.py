@@ -72,6 +72,7 @@ def test_what_is_scaffolded_answers_its_cases_in_a_worker(
     else:
         scaffold(service.skills, "greet", language)
         build_skill(service.skills / "greet", BuildOptions(compiles=False), lambda _tool, _what: None)
+    service.run(service.ready_again())  # it stood still for the build
     service.run(service.service._catalog.scan())
     found = service.run(run_fixtures(service.service, OPERATOR, "greet", service.settings.workspace_dir))
     assert [(outcome.executor, outcome.problem) for outcome in found] == [(Executor.WASM, None)] * 5

@@ -325,15 +325,6 @@ def dsn(running: RunningService) -> str:
     return running.settings.database_url.get_secret_value()
 
 
-async def ready_again(running: RunningService) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                return await running.service.check_ready()
-            except StorageUnavailable:
-                await asyncio.sleep(0.02)
-
-
 def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
     running: RunningService, name: str
 ) -> None:
@@ -348,7 +339,7 @@ def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
                 await running.service.invoke(OPERATOR, name, {})
         finally:
             await found(running)
-        await ready_again(running)
+        await running.ready_again()
         assert (await running.service.invoke(OPERATOR, name, {})).exit_code == 0
 
     running.run(scenario())
@@ -370,7 +361,7 @@ def test_an_answer_that_cannot_be_recorded_is_withheld(
                 await call
         finally:
             await found(running)
-        await ready_again(running)
+        await running.ready_again()
 
     running.run(scenario())
     assert len(running.entries(name)) <= 1
