@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
+
 import asyncpg
 import pytest
 
@@ -9,7 +11,32 @@ from subgraph.audit import Ledger
 from subgraph.storage import Database
 from tests.audit.factory import finished
 from tests.audit.ledgers import stored, with_ledger
-from tests.support.postgres import execute
+from tests.support.postgres import empty_database, execute, run, settings_for
+
+
+@pytest.fixture(scope="module")
+def protected(server: str) -> Iterator[str]:
+    """The DSN of a log of one entry, which no test here can change."""
+
+    async def append(_: Database, writer: Ledger) -> None:
+        await writer.append(finished())
+
+    with empty_database(server) as dsn:
+        with_ledger(dsn, append)
+        yield dsn
+
+
+def with_log(dsn: str, scenario: Callable[[Database], Awaitable[None]]) -> None:
+    """Run a scenario, after which the log must be as it was."""
+
+    async def opened() -> None:
+        async with Database(settings_for(dsn)) as db:
+            before = await stored(db)
+            await scenario(db)
+            assert await stored(db) == before
+            assert len(before) == await db.fetchval("audit_size") == 1
+
+    run(opened())
 
 
 @pytest.mark.parametrize(
@@ -31,14 +58,12 @@ from tests.support.postgres import execute
     ],
 )
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_the_log_refuses_any_change_but_growth(dsn: str, change: str, role: str) -> None:
-    async def scenario(db: Database, writer: Ledger) -> None:
-        await writer.append(finished())
+def test_the_log_refuses_any_change_but_growth(protected: str, change: str, role: str) -> None:
+    async def scenario(_: Database) -> None:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"append-only|only grows"):
-            await execute(dsn, f"SET session_replication_role = {role}", change)
-        assert len(await stored(db)) == 1
+            await execute(protected, f"SET session_replication_role = {role}", change)
 
-    with_ledger(dsn, scenario)
+    with_log(protected, scenario)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +94,11 @@ def test_the_log_refuses_any_change_but_growth(dsn: str, change: str, role: str)
         "DELETE FROM public.schema_migration",
     ],
 )
-def test_the_role_of_the_service_appends_and_nothing_else(dsn: str, change: str) -> None:
-    async def scenario(db: Database, writer: Ledger) -> None:
-        await writer.append(finished())
+def test_the_role_of_the_service_appends_and_nothing_else(protected: str, change: str) -> None:
+    async def scenario(db: Database) -> None:
         connection = await db.connect()
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(change)
         await connection.close()
-        assert len(await stored(db)) == 1
 
-    with_ledger(dsn, scenario)
+    with_log(protected, scenario)
