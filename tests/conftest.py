@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.postgres import empty_database, open_directory, postgres_server
 from tests.support.service import build_everything, running_service
+from tests.support.skills import RunningService, service_in_process, skill_settings
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,11 @@ def service_url(server: str, built: None, tmp_path_factory: pytest.TempPathFacto
         home = tmp_path_factory.mktemp("home")
         with running_service({"CYBEROS_HOME": str(home), "CYBEROS_DATABASE_URL": dsn}) as service:
             yield service.url
+
+
+@pytest.fixture(scope="module")
+def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service in this process, without skills. A module that needs more of it makes its own."""
+    home = tmp_path_factory.mktemp("home")
+    with empty_database(server) as dsn, service_in_process(skill_settings(home, dsn)) as service:
+        yield service

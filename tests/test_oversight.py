@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from subgraph.capabilities import RequestState, TrustTier
@@ -25,25 +23,10 @@ from subgraph.execution.tiers import (
 )
 from tests.support import guests
 from tests.support.host_calls import calls, host_caller
-from tests.support.postgres import empty_database
-from tests.support.skills import (
-    OPERATOR,
-    RunningService,
-    component,
-    service_in_process,
-    skill_settings,
-    write_skill,
-)
+from tests.support.skills import OPERATOR, RunningService, component, write_skill
 
 SCRIPT = "metadata:\n  cyberos-script: scripts/main.py"
 FILES = {"scripts/main.py": b"print(1)\n"}
-
-
-@pytest.fixture(scope="module")
-def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    home = tmp_path_factory.mktemp("home")
-    with empty_database(server) as dsn, service_in_process(skill_settings(home, dsn)) as service:
-        yield service
 
 
 def stranger(running: RunningService, name: str, **what: object) -> None:

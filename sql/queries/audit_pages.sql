@@ -61,6 +61,26 @@ WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%' AND actor = $4::te
     ) END, 0)
 ORDER BY seq DESC LIMIT $3
 
+-- name: routing_page
+-- As invocation_page, of the decisions about queries.
+SELECT seq, entry FROM audit.entry
+WHERE kind = 'routing.decision'
+    AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
+    AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
+        SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')
+    ) END, 0)
+ORDER BY seq DESC LIMIT $3
+
+-- name: routing_page_of_actor
+-- As routing_page, of those that one caller asked for ($4).
+SELECT seq, entry FROM audit.entry
+WHERE kind = 'routing.decision' AND actor = $4::text
+    AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
+    AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
+        SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')
+    ) END, 0)
+ORDER BY seq DESC LIMIT $3
+
 -- name: decisions_at
 -- Decisions from a time ($1) to before another ($2) whose ids begin with some digits ($3), in order, at most $4.
 SELECT seq, entry FROM audit.entry

@@ -73,9 +73,7 @@ async def decision_page(
 
     Raises as `invocation_page`.
     """
-    query = "decision_page" if actor is None else "decision_page_of_actor"
-    rows, following = await _page(database, query, since, before, limit, [] if actor is None else [actor])
-    return DecisionPage([AuditRecord(seq, entry) for seq, entry in rows], following)
+    return await _decisions(database, "decision_page", actor, since, before, limit)
 
 
 async def routing_page(
@@ -87,8 +85,22 @@ async def routing_page(
     limit: int,
 ) -> DecisionPage:
     """Read entries that tell what the router decided. Raises as `invocation_page`."""
-    query = "routing_page" if actor is None else "routing_page_of_actor"
-    rows, following = await _page(database, query, since, before, limit, [] if actor is None else [actor])
+    return await _decisions(database, "routing_page", actor, since, before, limit)
+
+
+async def _decisions(
+    database: Database,
+    query: str,
+    actor: str | None,
+    since: datetime | None,
+    before: int | None,
+    limit: int,
+) -> DecisionPage:
+    """Read one page by a query, or by that of its name for one actor."""
+    if actor is None:
+        rows, following = await _page(database, query, since, before, limit, [])
+    else:
+        rows, following = await _page(database, f"{query}_of_actor", since, before, limit, [actor])
     return DecisionPage([AuditRecord(seq, entry) for seq, entry in rows], following)
 
 

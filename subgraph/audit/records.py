@@ -44,155 +44,98 @@ class Form:
     schema: str = "decision-v1"
 
 
-def _by_people(title: str, *fields: tuple[str, str]) -> Form:
-    """Make the form of a decision about a skill."""
-    return Form(
-        title,
-        (
-            ("Skill", "skill"),
-            *fields,
-            ("By", "actor"),
-            ("At", "at"),
-            ("Content hash", "contentHash"),
-            ("Entry", "id"),
-        ),
-    )
-
-
+_MADE = (("By", "actor"), ("At", "at"))
+_ENTRY = ("Entry", "id")
 _CAPABILITY = ("Capability", "capability")
 _REQUEST = ("Request", "requestId")
 _NOTE = ("Note", "note")
 
+
+def _about_a_skill(title: str, *fields: tuple[str, str]) -> Form:
+    """Make the form of a decision about a skill."""
+    return Form(title, (("Skill", "skill"), *fields, *_MADE, ("Content hash", "contentHash"), _ENTRY))
+
+
+def _about_the_log(title: str, *fields: tuple[str, str]) -> Form:
+    """Make the form of a decision about the log itself."""
+    return Form(title, (*fields, *_MADE, _ENTRY))
+
+
+def _about_a_query(title: str, *fields: tuple[str, str]) -> Form:
+    """Make the form of what the router decided."""
+    return Form(title, fields, folder="meta/cuo-decisions", schema="cuo-decision-v1")
+
+
+def _after_a_query(title: str, *fields: tuple[str, str]) -> Form:
+    """Make the form of what became of the router's decision."""
+    result = (("Decision", "skill"), ("Result", "code"))
+    return _about_a_query(title, *result, *fields, *_MADE, _REQUEST, _ENTRY)
+
+
 FORMS: Mapping[str, Form] = {
-    "grant.created": _by_people("Capability granted", _CAPABILITY),
-    "grant.revoked": _by_people("Capability taken back", _CAPABILITY),
-    "capability.requested": _by_people("Capability asked for", _CAPABILITY, _REQUEST),
-    "capability.denied": _by_people("Capability denied", _CAPABILITY, _NOTE, _REQUEST),
-    "trust.changed": _by_people(
+    "grant.created": _about_a_skill("Capability granted", _CAPABILITY),
+    "grant.revoked": _about_a_skill("Capability taken back", _CAPABILITY),
+    "capability.requested": _about_a_skill("Capability asked for", _CAPABILITY, _REQUEST),
+    "capability.denied": _about_a_skill("Capability denied", _CAPABILITY, _NOTE, _REQUEST),
+    "trust.changed": _about_a_skill(
         "Trust changed", ("Before", "before"), ("After", "after"), ("Warning", "warning")
     ),
-    "limits.changed": _by_people("Limits changed", ("Limits", "limits"), ("Executors", "executors")),
-    "skill.revoked": _by_people("Skill revoked", _NOTE),
-    "skill.reinstated": _by_people("Skill reinstated", _NOTE),
-    "subject.erased": Form(
-        "Subject erased",
-        (
-            ("Subject", "subject"),
-            ("Key destroyed", "destroyed"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Entry", "id"),
-        ),
+    "limits.changed": _about_a_skill("Limits changed", ("Limits", "limits"), ("Executors", "executors")),
+    "skill.revoked": _about_a_skill("Skill revoked", _NOTE),
+    "skill.reinstated": _about_a_skill("Skill reinstated", _NOTE),
+    "subject.erased": _about_the_log(
+        "Subject erased", ("Subject", "subject"), ("Key destroyed", "destroyed")
     ),
-    "key.rotated": Form(
-        "Signing key rotated",
-        (("Old key", "retired"), ("New key", "current"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
-    ),
-    "entries.dropped": Form(
-        "Old entries dropped",
-        (("First that is left", "first"), ("By", "actor"), ("At", "at"), ("Entry", "id")),
-    ),
-    "routing.bank": Form(
+    "key.rotated": _about_the_log("Signing key rotated", ("Old key", "retired"), ("New key", "current")),
+    "entries.dropped": _about_the_log("Old entries dropped", ("First that is left", "first")),
+    "routing.bank": _about_the_log(
         "Keyword bank changed",
-        (
-            ("Change", "code"),
-            ("Version", "version"),
-            ("SHA-256", "sha256"),
-            ("Skills", "skills"),
-            ("Keywords", "keywords"),
-            ("Text", "text"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Entry", "id"),
-        ),
+        ("Change", "code"),
+        ("Version", "version"),
+        ("SHA-256", "sha256"),
+        ("Skills", "skills"),
+        ("Keywords", "keywords"),
+        ("Text", "text"),
     ),
-    "routing.decision": Form(
+    "routing.decision": _about_a_query(
         "CUO routing decision",
-        (
-            ("Query commitment", "queryCommitment"),
-            ("Catalog fingerprint", "catalogFingerprint"),
-            ("Decision", "skillName"),
-            ("Confidence", "confidence"),
-            ("Rationale", "rationale"),
-            ("Alternatives", "alternatives"),
-            ("Persona", "persona"),
-            ("Persona version", "personaVersion"),
-            ("Missing", "missing"),
-            ("Ambiguous", "ambiguous"),
-            ("State", "code"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Request", "requestId"),
-        ),
-        folder="meta/cuo-decisions",
-        schema="cuo-decision-v1",
+        ("Query commitment", "queryCommitment"),
+        ("Catalog fingerprint", "catalogFingerprint"),
+        ("Decision", "skillName"),
+        ("Confidence", "confidence"),
+        ("Rationale", "rationale"),
+        ("Alternatives", "alternatives"),
+        ("Persona", "persona"),
+        ("Persona version", "personaVersion"),
+        ("Missing", "missing"),
+        ("Ambiguous", "ambiguous"),
+        ("State", "code"),
+        *_MADE,
+        _REQUEST,
     ),
-    "routing.consultation": Form(
+    "routing.consultation": _about_a_query(
         "CUO model asked",
-        (
-            ("Model", "model"),
-            ("Result", "code"),
-            ("Pick", "pick"),
-            ("Confidence in percent", "confidencePercent"),
-            ("Temperature", "temperature"),
-            ("Seed", "seed"),
-            ("Prompt version", "promptVersion"),
-            ("Prompt commitment", "promptCommitment"),
-            ("Attempts", "attempts"),
-            ("Tokens in", "tokensIn"),
-            ("Tokens out", "tokensOut"),
-            ("Cost in USD", "cost"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Request", "requestId"),
-            ("Entry", "id"),
-        ),
-        folder="meta/cuo-decisions",
-        schema="cuo-decision-v1",
+        ("Model", "model"),
+        ("Result", "code"),
+        ("Pick", "pick"),
+        ("Confidence in percent", "confidencePercent"),
+        ("Temperature", "temperature"),
+        ("Seed", "seed"),
+        ("Prompt version", "promptVersion"),
+        ("Prompt commitment", "promptCommitment"),
+        ("Attempts", "attempts"),
+        ("Tokens in", "tokensIn"),
+        ("Tokens out", "tokensOut"),
+        ("Cost in USD", "cost"),
+        *_MADE,
+        _REQUEST,
+        _ENTRY,
     ),
-    "routing.outcome": Form(
-        "CUO routing outcome",
-        (
-            ("Decision", "skill"),
-            ("Result", "code"),
-            ("Error", "error"),
-            ("Invocation", "invocationId"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Request", "requestId"),
-            ("Entry", "id"),
-        ),
-        folder="meta/cuo-decisions",
-        schema="cuo-decision-v1",
+    "routing.outcome": _after_a_query(
+        "CUO routing outcome", ("Error", "error"), ("Invocation", "invocationId")
     ),
-    "routing.chain": Form(
-        "CUO chain",
-        (
-            ("Decision", "skill"),
-            ("Result", "code"),
-            ("Steps", "steps"),
-            ("Elapsed us", "elapsedUs"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Request", "requestId"),
-            ("Entry", "id"),
-        ),
-        folder="meta/cuo-decisions",
-        schema="cuo-decision-v1",
-    ),
-    "routing.replay": Form(
-        "CUO decision replayed",
-        (
-            ("Decision", "skill"),
-            ("Result", "code"),
-            ("By", "actor"),
-            ("At", "at"),
-            ("Request", "requestId"),
-            ("Entry", "id"),
-        ),
-        folder="meta/cuo-decisions",
-        schema="cuo-decision-v1",
-    ),
+    "routing.chain": _after_a_query("CUO chain", ("Steps", "steps"), ("Elapsed us", "elapsedUs")),
+    "routing.replay": _after_a_query("CUO decision replayed"),
 }
 """A kind that is not here reads under `Decision`, with all of its fields by their own names."""
 
@@ -263,7 +206,7 @@ def form_of(body: Mapping[str, Any]) -> Form:
     if kind in FORMS:
         return FORMS[kind]
     details = sorted(set(body) - _COMMON)
-    return _by_people("Decision", ("Kind", "kind"), *((key, key) for key in details))
+    return _about_a_skill("Decision", ("Kind", "kind"), *((key, key) for key in details))
 
 
 def address_of(body: Mapping[str, Any]) -> str:

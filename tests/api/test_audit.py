@@ -14,7 +14,7 @@ from subgraph.audit.merkle import leaf_hash, verify_consistency, verify_inclusio
 from subgraph.audit.notes import Verifier, open_note
 from subgraph.audit.payloads import commitment
 from subgraph.principal import Scope
-from tests.api.test_authentication import AUDIENCE, SECRET, token
+from tests.api.tokens import AUDIENCE, SECRET, token
 from tests.support.postgres import empty_database, execute, run
 from tests.support.skills import Client, application, component, skill_settings, write_skill
 

@@ -2,77 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
-import hashlib
-import hmac
-import http.server
-import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pydantic import SecretStr
 
-from subgraph.api import key_set as key_sets
 from subgraph.api.authentication import Authenticator
-from subgraph.api.key_set import KeySetUnavailable
 from subgraph.errors import Unauthenticated
 from subgraph.principal import LOCAL_OPERATOR, Principal, Scope
 from subgraph.settings import Settings
+from tests.api.tokens import (
+    AUDIENCE,
+    EC,
+    ED,
+    OTHER_RSA,
+    RSA,
+    SECRET,
+    authenticator,
+    caller,
+    claims,
+    encoded,
+    pem,
+    refusal,
+    signed,
+    token,
+)
 from tests.support.postgres import empty_database, run
 from tests.support.skills import Client, application, component, skill_settings, write_skill
-
-SECRET = "s" * 32
-AUDIENCE = "cyberos"
-
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-OTHER_RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EC = ec.generate_private_key(ec.SECP256R1())
-ED = ed25519.Ed25519PrivateKey.generate()
-
-
-def pem(key: Any) -> str:
-    return str(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    usual = {
-        "sub": "ann",
-        "aud": AUDIENCE,
-        "exp": int(time.time()) + 3600,
-        "scope": "skill:read skill:invoke",
-    }
-    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
-
-
-def token(
-    key: Any = SECRET, algorithm: str = "HS256", *, headers: dict[str, Any] | None = None, **c: Any
-) -> str:
-    return jwt.encode(claims(**c), key, algorithm, headers=headers)
-
-
-def authenticator(key: str | None = SECRET, **fields: Any) -> Authenticator:
-    secret = None if key is None else SecretStr(key)
-    return Authenticator(Settings(jwt_key=secret, jwt_audience=AUDIENCE, **fields))
-
-
-def caller(one: Authenticator, text: str) -> Principal:
-    return run(one.authenticate(f"Bearer {text}"))
-
-
-def refusal(one: Authenticator, text: str) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        caller(one, text)
-    return caught.value.message
 
 
 def test_without_authentication_the_caller_is_the_operator() -> None:
@@ -155,16 +117,6 @@ def test_the_issuer_counts_where_one_is_set() -> None:
     assert "lacks iss" in refusal(one, token())
 
 
-def encoded(part: object) -> str:
-    data = part if isinstance(part, bytes) else json.dumps(part).encode()
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def signed(header: object, data: object, key: bytes = SECRET.encode()) -> str:
-    text = f"{encoded(header)}.{encoded(data)}"
-    return f"{text}.{encoded(hmac.digest(key, text.encode(), hashlib.sha256))}"
-
-
 FORGERIES = [
     "x", "a.b", "a.b.c", "....", "é.é.é", "\x00", "=" * 100,
     f"{encoded({'alg': 'none'})}.{encoded(claims())}.",
@@ -234,140 +186,6 @@ def test_a_key_that_cannot_be_one_is_refused_at_the_start(key: str, message: str
         authenticator(key)
 
 
-@pytest.mark.parametrize("url", ["", "file:///etc/passwd", "nonsense", "ftp://a/b"])
-def test_a_key_set_comes_by_http(url: str) -> None:
-    with pytest.raises(ValueError, match="CYBEROS_JWKS_URL"):
-        authenticator(None, jwks_url=url)
-
-
-class KeySet:
-    """A key set that is served on loopback, and how often it was fetched."""
-
-    def __init__(self) -> None:
-        self.body = b""
-        self.status = 200
-        self.fetched = 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.fetched += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/jwks"
-
-    def publish(self, **keys: Any) -> None:
-        found = []
-        for kid, key in keys.items():
-            if isinstance(key, dict):
-                found.append({"kid": kid, **key})
-                continue
-            algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
-            jwk: dict[str, Any] = algorithm.to_jwk(key.public_key(), as_dict=True)
-            found.append({**jwk, "kid": kid, "use": "sig"})
-        self.body = json.dumps({"keys": found}).encode()
-
-
-@pytest.fixture
-def key_set() -> Iterator[KeySet]:
-    served = KeySet()
-    thread = threading.Thread(target=served.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield served
-    finally:
-        served.server.shutdown()
-        served.server.server_close()
-        thread.join()
-
-
-def kid(name: str) -> dict[str, Any]:
-    return {"kid": name}
-
-
-def test_keys_of_a_set_are_found_by_name_and_kept(key_set: KeySet) -> None:
-    key_set.publish(one=RSA, two=EC)
-    authentic = authenticator(None, jwks_url=key_set.url)
-    for _ in range(3):
-        assert caller(authentic, token(RSA, "RS256", headers=kid("one"))).actor == "ann"
-        assert caller(authentic, token(EC, "ES256", headers=kid("two"))).actor == "ann"
-    assert key_set.fetched == 1
-
-
-def test_a_name_of_another_key_is_refused(key_set: KeySet) -> None:
-    secret = base64.urlsafe_b64encode(SECRET.encode()).decode()
-    key_set.publish(one=RSA, two=EC, shared={"kty": "oct", "k": secret, "alg": "HS256"})
-    authentic = authenticator(None, jwks_url=key_set.url)
-    for text in (
-        token(OTHER_RSA, "RS256", headers=kid("one")),
-        token(RSA, "RS256", headers=kid("two")),
-        token(EC, "ES256", headers=kid("one")),
-        token(SECRET, headers=kid("shared")),
-        signed({"alg": "HS256", "kid": "one"}, claims(), pem(RSA).encode()),
-        signed({"alg": "none", "kid": "one"}, claims()),
-        token(RSA, "RS256"),
-        token(RSA, "RS256", headers=kid("nothing")),
-    ):
-        assert "is not accepted" in refusal(authentic, text)
-    assert key_set.fetched == 1  # unknown names do not have it fetched again and again
-
-
-def test_a_new_key_is_found_after_the_pause(key_set: KeySet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_sets, "COOLDOWN_SECONDS", 0.0)
-    key_set.publish(one=RSA)
-    authentic = authenticator(None, jwks_url=key_set.url)
-    caller(authentic, token(RSA, "RS256", headers=kid("one")))
-    key_set.publish(two=OTHER_RSA)
-    assert caller(authentic, token(OTHER_RSA, "RS256", headers=kid("two"))).actor == "ann"
-    refusal(authentic, token(RSA, "RS256", headers=kid("one")))
-
-
-@pytest.mark.parametrize(
-    ("status", "body"), [(500, b""), (404, b"no"), (200, b"<html>"), (200, b""), (200, b"\xff")]
-)
-def test_a_key_set_that_cannot_be_fetched_is_no_fault_of_the_token(
-    key_set: KeySet, status: int, body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(key_sets, "RETRY_SECONDS", 0.0)
-    key_set.status, key_set.body = status, body
-    authentic = authenticator(None, jwks_url=key_set.url)
-    text = token(RSA, "RS256", headers=kid("one"))
-    with pytest.raises(KeySetUnavailable):
-        caller(authentic, text)
-    key_set.status = 200
-    key_set.publish(one=RSA)
-    assert caller(authentic, text).actor == "ann"
-
-
-def test_an_issuer_that_hangs_holds_up_no_token_whose_key_is_known(
-    key_set: KeySet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(key_sets, "COOLDOWN_SECONDS", 0.0)
-    key_set.publish(one=RSA)
-    known = key_sets.KeySet(key_set.url)
-    hanging = threading.Event()
-
-    async def scenario() -> None:
-        await known.find("one")
-        monkeypatch.setattr(known._client, "get_jwk_set", hanging.wait)
-        strangers = [asyncio.create_task(known.find(f"made up {number}")) for number in range(8)]
-        await asyncio.sleep(0.05)
-        assert (await known.find("one")).key_id == "one"
-        assert await asyncio.to_thread(lambda: "other threads work") is not None
-        assert not any(stranger.done() for stranger in strangers)
-        hanging.set()
-        await asyncio.gather(*strangers, return_exceptions=True)
-
-    run(scenario())
-
-
 def test_what_everybody_can_know_is_no_secret() -> None:
     bare = base64.b64encode(
         RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -380,18 +198,6 @@ def test_what_everybody_can_know_is_no_secret() -> None:
 def test_nobody_can_be_called_like_the_local_operator() -> None:
     text = token(SECRET, sub=LOCAL_OPERATOR.actor)
     assert "local operator" in refusal(authenticator(SECRET), text)
-
-
-@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "x"}]}', b'{"keys": 1}'])
-def test_a_key_set_without_keys_accepts_nothing(key_set: KeySet, body: bytes) -> None:
-    key_set.body = body
-    with contextlib.suppress(KeySetUnavailable):
-        refusal(authenticator(None, jwks_url=key_set.url), token(RSA, "RS256", headers=kid("one")))
-
-
-def test_an_address_that_nobody_listens_on_is_unavailable() -> None:
-    with pytest.raises(KeySetUnavailable, match="key set"):
-        caller(authenticator(None, jwks_url="http://127.0.0.1:1/"), token(RSA, "RS256", headers=kid("one")))
 
 
 @pytest.fixture(scope="module")

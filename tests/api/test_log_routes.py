@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from subgraph.api import log_routes
 from subgraph.audit.notes import Checkpoint, Verifier, open_note
 from subgraph.audit.tiles import split, tiles
-from tests.api.test_authentication import AUDIENCE, SECRET
+from tests.api.tokens import AUDIENCE, SECRET
 from tests.audit.factory import finished
 from tests.support.independent import independent
 from tests.support.postgres import empty_database, execute, run

@@ -11,6 +11,7 @@ from typing import TypeVar
 from subgraph.audit.checkpoint_stores import CheckpointStore, DirectoryStore
 from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.log_tree import LogDamaged, LogTree
+from subgraph.audit.notes import Checkpoint
 from subgraph.storage import Database
 from tests.audit.factory import finished
 from tests.support.postgres import execute, run, settings_for
@@ -22,6 +23,28 @@ UNLOCKED = tuple(
     for table in ("entry", "entry_00000000", "tile", "log_head")
 )
 """What the owner of the database does before he changes the log."""
+
+ROOT_OF_TWO = (
+    "(SELECT sha256('\\x01'::bytea || string_agg(sha256('\\x00'::bytea || entry), ''::bytea ORDER BY seq))"
+    " FROM audit.entry WHERE seq < 2)"
+)
+
+CUT = (
+    "DELETE FROM audit.entry WHERE seq >= 2",
+    f"UPDATE audit.log_head SET size = 2, frontier = ARRAY[{ROOT_OF_TWO}]",  # noqa: S608
+)
+"""The log as it was with two entries, without a fault in itself."""
+
+OTHER_ACTOR = (
+    "UPDATE audit.entry SET entry = convert_to("
+    "replace(convert_from(entry, 'UTF8'), '\"actor\":\"local\"', '\"actor\":\"other\"'), 'UTF8')"
+    " WHERE seq = 1"
+)
+REWRITTEN = (
+    OTHER_ACTOR,
+    f"UPDATE audit.log_head SET frontier = ARRAY[{ROOT_OF_TWO}] || frontier[2:]",  # noqa: S608
+)
+"""An entry of a log of three was changed, and its tree with it."""
 
 
 def narrow_partitions(entries: int) -> tuple[str, ...]:
@@ -92,13 +115,17 @@ class SignedLog:
             "INSERT INTO audit.log_head SELECT * FROM backup.log_head",
         )
 
-    def notes(self) -> list[str]:
+    async def kept(self) -> list[str]:
         """All notes in the directory, in the order in which they were kept."""
+        return [note async for note in DirectoryStore(self.directory).notes()]
 
-        async def read() -> list[str]:
-            return [note async for note in DirectoryStore(self.directory).notes()]
+    def notes(self) -> list[str]:
+        """The same, where no event loop runs."""
+        return run(self.kept())
 
-        return run(read())
+    def newest(self) -> Checkpoint:
+        """What the newest note in the directory says, whoever signed it."""
+        return Checkpoint.parse((self.directory / "checkpoint").read_text().rpartition("\n\n")[0] + "\n")
 
 
 @asynccontextmanager
@@ -116,6 +143,13 @@ def with_signed_log(dsn: str, home: Path, scenario: Callable[[SignedLog], Awaita
             return await scenario(log)
 
     return run(opened())
+
+
+async def sign_three(log: SignedLog) -> None:
+    """Append three entries and keep checkpoints, of which one is of two entries and the last of all three."""
+    await log.grow(2)
+    async with log.checkpoints():
+        await log.grow(1)
 
 
 async def damage_of(checkpoints: Checkpoints) -> str:

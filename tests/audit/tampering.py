@@ -14,7 +14,7 @@ from subgraph.audit import RevokedSkill
 from subgraph.audit.findings import Finding, FindingCode
 from subgraph.audit.log_tree import LogTree
 from subgraph.audit.notes import Checkpoint
-from subgraph.audit.verification import KeptCheckpoint
+from subgraph.audit.verification import KeptCheckpoint, Verification, verify_log
 from subgraph.storage import Database
 from tests.audit.factory import NOON, finished
 from tests.support.postgres import empty_database, execute, run, settings_for
@@ -66,6 +66,21 @@ SMALL_PARTITIONS = (
     "SELECT audit.make_partitions(8)",
 )
 """Make an empty log have partitions of 512 entries, by its own functions."""
+
+ADD_AT = """
+    CREATE TEMPORARY TABLE made AS SELECT * FROM audit.entry WHERE seq = 7;
+    UPDATE made SET seq = {};
+    INSERT INTO audit.entry SELECT * FROM made;
+"""
+"""Adds entry 7 once more, with another number."""
+
+CHANGE_HASH = (
+    "UPDATE audit.tile SET hashes = overlay(hashes PLACING sha256('') FROM 1 + 32 * {1}) WHERE index = {0};"
+)
+"""Changes one hash of a tile."""
+
+CHANGE_ROOTS = "UPDATE audit.tile SET root = audit.subtree_root(hashes);"
+"""Has the root of each tile fit its hashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,11 @@ def rewrite(log: Log, entries: Sequence[bytes]) -> None:
     emptied = (f"DELETE FROM audit.{table}" for table in TABLES if table != "log_head")  # noqa: S608
     tamper(log, *emptied, "UPDATE audit.log_head SET size = 0, frontier = '{}'")
     with_database(log.dsn, lambda database: append(database, entries))
+
+
+def verify(log: Log, kept: Sequence[KeptCheckpoint] | None = None) -> Verification:
+    """Compare the log with these checkpoints, or with those that were kept of it."""
+    return with_database(log.dsn, lambda database: verify_log(database, log.kept if kept is None else kept))
 
 
 def places(findings: Sequence[Finding]) -> list[tuple[FindingCode, int | None, int | None]]:

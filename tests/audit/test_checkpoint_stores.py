@@ -17,14 +17,13 @@ import pytest
 from pydantic import ValidationError
 
 from subgraph import service
-from subgraph.audit import checkpoint_mirror, checkpoint_stores, checkpoints
+from subgraph.audit import checkpoint_mirror, checkpoint_stores
 from subgraph.audit.checkpoint_stores import BucketStore, DirectoryStore
 from subgraph.audit.checkpoints import _spread
 from subgraph.audit.notes import Checkpoint, Signer
 from subgraph.errors import StorageUnavailable
 from subgraph.settings import Settings
-from tests.audit.signed_log import SignedLog, damage_of, sizes, with_signed_log
-from tests.audit.test_checkpoints import CUT, REWRITTEN
+from tests.audit.signed_log import CUT, REWRITTEN, SignedLog, damage_of, sizes, with_signed_log
 from tests.support.buckets import Bucket, free_port, running_bucket
 from tests.support.postgres import run, until
 
@@ -42,9 +41,8 @@ def bucket(tmp_path: Path) -> Iterator[Bucket]:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds take a fiftieth."""
-    monkeypatch.setattr(checkpoints, "INTERVAL_SECONDS", 0.02)
+def quick(signs_often: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is away is asked again soon."""
     monkeypatch.setattr(checkpoint_mirror, "RETRY_SECONDS", 0.1)
 
 

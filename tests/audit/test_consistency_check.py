@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 
 import asyncpg
 import orjson
@@ -29,25 +28,11 @@ from tests.audit.tampering import (
     edited,
     entry,
     places,
-    restore,
     rewrite,
-    seeded_log,
     tamper,
     with_database,
 )
 from tests.support.postgres import execute
-
-
-@pytest.fixture(scope="module")
-def seeded(server: str) -> Iterator[Log]:
-    with seeded_log(server) as log:
-        yield log
-
-
-@pytest.fixture
-def log(seeded: Log) -> Iterator[Log]:
-    yield seeded
-    restore(seeded)
 
 
 def check(dsn: str) -> tuple[Finding, ...]:

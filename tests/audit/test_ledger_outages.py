@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import pytest
 from subgraph.audit import Ledger, ledger
 from subgraph.storage import Database
 from tests.audit.factory import finished
+from tests.support.kernel import needs_root
 from tests.support.ledger import Load, LogCheck, Told
 from tests.support.outages import Disk, disk_that_fills, paused
 from tests.support.postgres import EmbeddedSettings, execute, run, settings_for, until
@@ -20,7 +20,7 @@ WAIT_SECONDS = 1.5
 LONGEST_SECONDS = WAIT_SECONDS + 3.0
 """Far below a hang, and above what a busy machine adds."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+as_root = needs_root("may mount a file system")
 
 
 @pytest.fixture(autouse=True)

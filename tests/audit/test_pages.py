@@ -13,7 +13,9 @@ import pytest
 from subgraph.audit import CreatedGrant, Entry, FinishedInvocation, Ledger, RefusedInvocation, RevokedSkill
 from subgraph.audit.pages import PAGE_LIMIT, decision_page, invocation_page
 from subgraph.errors import InputInvalid
+from subgraph.settings import Settings
 from subgraph.storage import Database
+from subgraph.storage.queries import load_queries
 from tests.audit.factory import NOON, finished
 from tests.support.postgres import execute, run, settings_for
 
@@ -187,6 +189,15 @@ def test_a_deep_page_is_found_by_an_index_and_steps_over_nothing(dsn: str) -> No
         )
     ]
     with_log(dsn, entries, scenario)
+
+
+def test_every_page_is_bounded_in_the_same_words() -> None:
+    """Each query repeats them: the planner sees through nothing that SQL could share them by."""
+    queries = load_queries(Settings().sql_dir / "queries")
+    pages = [query.sql for name, query in queries.items() if re.search("_page(_of_[a-z]+)?$", name)]
+    assert len(pages) == 8
+    (bounds,) = {sql.partition("\n    AND seq < ")[2] for sql in pages}
+    assert bounds.endswith("ORDER BY seq DESC LIMIT $3")
 
 
 def test_nobody_has_a_name_that_no_entry_holds(dsn: str) -> None:

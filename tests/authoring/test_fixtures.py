@@ -18,10 +18,10 @@ from subgraph.authoring import (
     scaffold,
 )
 from subgraph.authoring.fixtures import CASES_PATH, parse_fixtures
-from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.invocation import Executor
 from tests.authoring.conftest import PythonSkill
 from tests.support.host_calls import calls, host_caller
+from tests.support.kernel import needs_script_confinement
 from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
 
 SCRIPT = b"""
@@ -72,12 +72,13 @@ def test_what_is_scaffolded_answers_its_cases_in_a_worker(
     else:
         scaffold(service.skills, "greet", language)
         build_skill(service.skills / "greet", BuildOptions(compiles=False), lambda _tool, _what: None)
+    service.run(service.ready_again())  # it stood still for the build
     service.run(service.service._catalog.scan())
     found = service.run(run_fixtures(service.service, OPERATOR, "greet", service.settings.workspace_dir))
     assert [(outcome.executor, outcome.problem) for outcome in found] == [(Executor.WASM, None)] * 5
 
 
-@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@needs_script_confinement
 def test_each_case_runs_by_each_executor(run: Run) -> None:
     found = run(
         case(output_text='{"a":1}'),

@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 
-import pytest
-
-from subgraph.execution import lanes
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile
@@ -23,12 +20,6 @@ from tests.support.postgres import run
 BRIEFLY = guests.sleeps(0.05)
 
 LIMITS = Limits(time_ms=5000, memory_bytes=64 * guests.MIB, output_bytes=guests.MIB)
-
-
-@pytest.fixture
-def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call is slow: none has another worker started beside its own, on a loaded machine either."""
-    monkeypatch.setattr(lanes, "SLOW_SECONDS", 60.0)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import textwrap
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,12 @@ from tests.support.skills import Loop
 LIMITS = Limits(time_ms=10_000, memory_bytes=64 * MIB, output_bytes=MIB)
 
 ECHO = "import sys; sys.stdout.write(sys.stdin.read())"
+
+PID = "import os; print(os.getpid())"
+SLEEPS = "import time; time.sleep(60)"
+
+Write = Callable[..., Script]
+"""`write_script`, in a directory of the test's own."""
 
 _hashes = itertools.count()
 
@@ -45,6 +51,20 @@ async def open_scripts(*, size: int = 1, queue_limit: int = 64) -> AsyncIterator
         assert pool._warming is not None
         await pool._warming
         yield pool
+
+
+def call(
+    pool: ScriptPool, script: Script, input_: str = "{}", skill: str = "a"
+) -> Coroutine[object, object, Reply]:
+    """Call a script that gets nothing of the files."""
+    return pool.run(script, input_, LIMITS, NOTHING, skill=skill)
+
+
+async def answer(pool: ScriptPool, script: Script, input_: str = "{}") -> str:
+    """Call a script that must succeed; what it answers."""
+    reply = await call(pool, script, input_)
+    assert reply.output is not None, reply
+    return reply.output
 
 
 @dataclass

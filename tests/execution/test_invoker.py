@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-import asyncpg
 import pytest
 
 from subgraph.errors import (
@@ -17,19 +14,16 @@ from subgraph.errors import (
     ExecutionFailed,
     GrantRequired,
     GrantStale,
-    InputInvalid,
     SkillNotFound,
     SkillRevoked,
     SourceInvalid,
     StorageUnavailable,
     SubgraphError,
 )
-from subgraph.execution.engine import EngineProfile, machine_code_key
-from subgraph.execution.executors import WasmExecutor
-from subgraph.execution.invocation import DEPTH_LIMIT, Executor, Invocation, encode_input, parse_output
-from subgraph.execution.machine_code import MachineCodeCache
+from subgraph.execution.invocation import Executor, Invocation
 from subgraph.principal import LOCAL_OPERATOR
 from tests.support import guests
+from tests.support.ledger import locked_log
 from tests.support.postgres import empty_database, execute, until
 from tests.support.skills import (
     OPERATOR,
@@ -232,75 +226,6 @@ def test_a_component_that_changes_under_load_is_never_half_of_each(
         assert hashes[answer.content_hash] == answer.stdout
 
 
-def machine_code_cache(running: RunningService) -> MachineCodeCache:
-    executor = running.service._executors[Executor.WASM]
-    assert isinstance(executor, WasmExecutor)
-    return executor._machine_code
-
-
-class Compilations:
-    """Counts compilations of the service's machine code cache."""
-
-    def __init__(self, running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        compiler = machine_code_cache(running)._compiler
-        self._compile = compiler.compile
-        monkeypatch.setattr(compiler, "compile", self)
-
-    async def __call__(self, component: bytes, profile: EngineProfile) -> bytes:
-        self.count += 1
-        return await self._compile(component, profile)
-
-
-def unload(running: RunningService, key: str) -> None:
-    running.run(running.service._pool.unload(key))
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "another", "removed"])
-def test_machine_code_that_was_tampered_with_is_compiled_again(
-    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
-    running.write(name, guest=ECHO)
-    invoke(running, name)
-    key = machine_code_key(hashlib.sha256(ECHO).hexdigest(), EngineProfile.OPEN)
-    path = running.settings.machine_code_dir / f"{key}.cwasm"
-    good = path.read_bytes()
-    compilations = Compilations(running, monkeypatch)
-    unload(running, key)
-    invoke(running, name)
-    assert compilations.count == 0
-    if damage == "removed":
-        path.unlink()
-    else:
-        path.write_bytes(
-            {
-                "truncated": good[:-1],
-                "flipped": good[:-1] + bytes([good[-1] ^ 1]),
-                "empty": b"",
-                "another": b"\x7fELF" + good,
-            }[damage]
-        )
-    unload(running, key)
-    assert invoke(running, name).result == {"a": 1}
-    assert compilations.count == 1
-    assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(good).digest()
-
-
-def test_a_cache_that_cannot_be_written_only_costs_time(
-    running: RunningService, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setattr(machine_code_cache(running), "_directory", tmp_path / "file" / "aot")
-    running.write(name, guest=component(guests.answers(2)))
-    assert invoke(running, name).stdout == "xx"
-
-
-def test_the_key_of_machine_code_names_the_component() -> None:
-    keys = {machine_code_key(hashlib.sha256(data).hexdigest(), EngineProfile.OPEN) for data in (ECHO, SAYS_X)}
-    assert len(keys) == 2
-    assert all(len(key) == 64 for key in keys)
-
-
 def test_a_caller_that_goes_away_is_recorded_all_the_same(running: RunningService, name: str) -> None:
     running.write(name, guest=component(guests.LOOPS))
 
@@ -325,17 +250,12 @@ def test_a_caller_that_goes_away_while_its_run_is_announced_is_recorded_all_the_
 
     async def leave() -> None:
         runs = running.service._invoker._running
-        connection = await asyncpg.connect(dsn(running), timeout=5)
-        try:
-            async with connection.transaction():
-                await connection.execute("SELECT FROM audit.log_head FOR UPDATE")  # no entry is durable
-                call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
-                await until(lambda: bool(runs), 10)
-                call.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await call
-        finally:
-            await connection.close()
+        async with locked_log(dsn(running)):
+            call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
+            await until(lambda: bool(runs), 10)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
         await until(lambda: not runs, 10)
 
     running.run(leave())
@@ -351,21 +271,16 @@ def test_a_revocation_that_comes_while_a_run_is_recorded_takes_no_answer_away(
 
     async def revoked_meanwhile() -> Invocation:
         runs = running.service._invoker._running
-        connection = await asyncpg.connect(dsn(running), timeout=5)
-        try:
-            async with connection.transaction():
-                await connection.execute("SELECT FROM audit.log_head FOR UPDATE")  # no entry is durable
-                call = asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 2}))
-                await until(lambda: any(each.ended for each in runs.values()), 10)
-                await execute(
-                    dsn(running),
-                    f"INSERT INTO skill_revocation VALUES ('{name}', 'late', 'bob', now())",  # noqa: S608
-                    "UPDATE cache_version SET version = version + 1 WHERE scope = 'authority'",
-                )
-                authority = running.service._authority
-                await until(lambda: authority.revocation_of(name) is not None, 10)
-        finally:
-            await connection.close()
+        async with locked_log(dsn(running)):
+            call = asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 2}))
+            await until(lambda: any(each.ended for each in runs.values()), 10)
+            await execute(
+                dsn(running),
+                f"INSERT INTO skill_revocation VALUES ('{name}', 'late', 'bob', now())",  # noqa: S608
+                "UPDATE cache_version SET version = version + 1 WHERE scope = 'authority'",
+            )
+            authority = running.service._authority
+            await until(lambda: authority.revocation_of(name) is not None, 10)
         return await call
 
     answer = running.run(revoked_meanwhile())
@@ -410,15 +325,6 @@ def dsn(running: RunningService) -> str:
     return running.settings.database_url.get_secret_value()
 
 
-async def ready_again(running: RunningService) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                return await running.service.check_ready()
-            except StorageUnavailable:
-                await asyncio.sleep(0.02)
-
-
 def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
     running: RunningService, name: str
 ) -> None:
@@ -433,7 +339,7 @@ def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
                 await running.service.invoke(OPERATOR, name, {})
         finally:
             await found(running)
-        await ready_again(running)
+        await running.ready_again()
         assert (await running.service.invoke(OPERATOR, name, {})).exit_code == 0
 
     running.run(scenario())
@@ -455,95 +361,7 @@ def test_an_answer_that_cannot_be_recorded_is_withheld(
                 await call
         finally:
             await found(running)
-        await ready_again(running)
+        await running.ready_again()
 
     running.run(scenario())
     assert len(running.entries(name)) <= 1
-
-
-@pytest.mark.parametrize(
-    ("value", "encoded"),
-    [
-        ({}, "{}"),
-        ({"b": 1, "a": "đ"}, '{"b":1,"a":"đ"}'),
-        ('{"a": 1}', '{"a": 1}'),
-        (' {"a":1.0}\n', ' {"a":1.0}\n'),
-        ({"a": 2**64 - 1, "b": -(2**63)}, '{"a":18446744073709551615,"b":-9223372036854775808}'),
-        ('{"a": 123456789012345678901234567890}', '{"a": 123456789012345678901234567890}'),
-        ({"a": "\0\u2028"}, '{"a":"\\u0000\u2028"}'),
-    ],
-)
-def test_input_is_passed_on_as_json(value: object, encoded: str) -> None:
-    assert encode_input(value, 1000) == encoded
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        ([], "a JSON list"),
-        (1, "a JSON number"),
-        (1.5, "a JSON number"),
-        (True, "a JSON boolean"),
-        (None, "a JSON null"),
-        ("", "is not JSON"),
-        ("hello", "is not JSON"),
-        ("[1]", "text that holds something else"),
-        ('"{}"', "text that holds something else"),
-        ('{"a": NaN}', "is not JSON"),
-        ('{"a": Infinity}', "is not JSON"),
-        ("{'a': 1}", "is not JSON"),
-        ("{} {}", "is not JSON"),
-        ("\ufeff{}", "is not JSON"),
-        ("{" * 5000, "is not JSON"),
-        ('{"a": "\ud800"}', "surrogate"),
-        ('{"a": "\\ud800"}', "is not JSON"),
-        ({"a": "\ud800"}, "surrogate"),
-        ({"\ud800": 1}, "surrogate"),
-        ({"a": float("nan")}, "cannot be written as JSON"),
-        ({"a": float("inf")}, "cannot be written as JSON"),
-        ({"a": object()}, "cannot be written as JSON"),
-    ],
-)
-def test_input_that_is_no_object_is_refused(value: object, reason: str) -> None:
-    with pytest.raises(InputInvalid, match=reason) as caught:
-        encode_input(value, 10_000)
-    caught.value.message.encode()
-
-
-def test_large_integers_reach_a_skill_to_the_last_digit() -> None:
-    assert encode_input({"a": 2**64 + 1}, 100) == '{"a":18446744073709551617}'
-
-
-@pytest.mark.parametrize("levels", [DEPTH_LIMIT + 1, 900, 2000, 20_000])
-def test_input_nested_too_deeply_is_refused(levels: int) -> None:
-    text = '{"a":' * levels + "1" + "}" * levels
-    with pytest.raises(InputInvalid):
-        encode_input(text, 1_000_000)
-    if levels < 900:
-        with pytest.raises(InputInvalid, match="deeper than 128 levels"):
-            encode_input(json.loads(text), 1_000_000)
-
-
-def test_input_up_to_the_limit_of_its_depth_is_taken() -> None:
-    text = '{"a":[' * (DEPTH_LIMIT // 2) + "1" + "]}" * (DEPTH_LIMIT // 2)
-    assert encode_input(text, 1_000_000) == text
-    assert encode_input(json.loads(text), 1_000_000) == text
-    wide = {"a": [[1]] * 500}
-    assert json.loads(encode_input(wide, 1_000_000)) == wide
-
-
-def test_input_has_a_limit_in_bytes() -> None:
-    assert len(encode_input({"a": "x" * 92}, 100)) == 100
-    for over in ({"a": "x" * 93}, {"a": "đ" * 47}, '{"a":1}' + " " * 94):
-        with pytest.raises(InputInvalid, match="over the limit of 100"):
-            encode_input(over, 100)
-
-
-def test_answer_is_parsed_where_it_can_be_passed_on() -> None:
-    assert parse_output('{"a": [1]}') == {"a": [1]}
-    assert parse_output("null") is None
-    assert parse_output("text") is None
-    assert parse_output("[" * 240 + "]" * 240) is not None
-    for deep in (255, 1000, 5000):
-        assert parse_output("[" * deep + "]" * deep) is None
-    assert parse_output("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000

@@ -18,7 +18,6 @@ from tests.execution.pools import (
     busy,
     compiled,
     held,
-    one_lane,
     open_pool,
     processes_at_rest,
     settled,
@@ -30,8 +29,6 @@ from tests.execution.pools import (
 from tests.support import guests
 from tests.support.guests import MIB
 from tests.support.postgres import run
-
-__all__ = ["one_lane"]
 
 pytestmark = pytest.mark.usefixtures("one_lane")
 

@@ -16,7 +16,6 @@ from tests.execution.pools import (
     LIMITS,
     answers,
     compiled,
-    one_lane,
     open_descriptors,
     open_pool,
     processes_at_rest,
@@ -26,8 +25,6 @@ from tests.execution.pools import (
 )
 from tests.support import guests
 from tests.support.postgres import run
-
-__all__ = ["one_lane"]
 
 pytestmark = pytest.mark.usefixtures("one_lane")
 

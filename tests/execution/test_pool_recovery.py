@@ -30,7 +30,6 @@ from tests.execution.pools import (
     children,
     compiled,
     is_dead,
-    one_lane,
     open_descriptors,
     open_pool,
     processes_at_rest,
@@ -43,8 +42,6 @@ from tests.execution.pools import (
 from tests.support import guests
 from tests.support.guests import MIB
 from tests.support.postgres import run
-
-__all__ = ["one_lane"]
 
 pytestmark = pytest.mark.usefixtures("one_lane")
 

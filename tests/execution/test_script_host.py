@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.limits import ExitCode
 from subgraph.execution.protocol import HostCall
 from subgraph.execution.worker_process import RunEnds
 from tests.execution.scripts import ECHO, Host, Scripts, scripts
 from tests.support.guests import MIB
+from tests.support.kernel import needs_script_confinement
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.script_run import ERROR_CHARACTERS, ERROR_LINES
 from tests.execution.scripts import ECHO, LIMITS, Scripts, scripts
 from tests.support.guests import MIB
+from tests.support.kernel import needs_script_confinement
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 
 @pytest.fixture(scope="module")

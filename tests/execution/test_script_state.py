@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from subgraph.execution.confinement import directories_grantable
 from tests.execution.scripts import Scripts, scripts
+from tests.support.kernel import needs_script_confinement
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 
 @pytest.fixture(scope="module")

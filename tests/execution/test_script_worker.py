@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from subgraph.errors import ExecutionFailed
-from subgraph.execution.confinement import FileAccess, directories_grantable
+from subgraph.execution.confinement import FileAccess
 from subgraph.execution.protocol import HostCall
 from subgraph.execution.script_worker import DESCRIPTORS_LIMIT, FILE_BYTES_LIMIT, standard_library
 from tests.execution.pools import links, process_file
 from tests.execution.scripts import ECHO, Host, Scripts, scripts
+from tests.support.kernel import needs_script_confinement
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import pytest
 
 from subgraph.errors import ExecutionFailed, Overloaded
-from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile
 from subgraph.execution.executors import Order
 from subgraph.execution.granted_directories import GrantedDirectory
@@ -22,12 +21,12 @@ from subgraph.execution.protocol import HostCall, Reply
 from tests.execution.pools import compiled, open_pool, until, worker_pids
 from tests.support import guests
 from tests.support.guests import MIB
-from tests.support.postgres import empty_database
-from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
+from tests.support.kernel import needs_landlock
+from tests.support.skills import OPERATOR, RunningService, component
 from tests.support.wasi_guest import CREATE, READ, SCRATCH, WRITE, Outcome, Program, Word, machine
 from tests.support.wasi_interfaces import FILES, HOST
 
-pytestmark = pytest.mark.skipif(not landlock_available(), reason="this kernel has no Landlock")
+pytestmark = needs_landlock
 
 T = TypeVar("T")
 
@@ -263,13 +262,6 @@ def test_calls_beyond_the_queue_are_refused(driver: Driver, place: Path) -> None
     ended = driver.run(scenario())
     assert sum(isinstance(each, Overloaded) for each in ended) == 2  # two run, eight wait
     assert [each.exit_code for each in ended if isinstance(each, Reply)] == [124] * 10
-
-
-@pytest.fixture(scope="module")
-def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    home = tmp_path_factory.mktemp("home")
-    with empty_database(server) as dsn, service_in_process(skill_settings(home, dsn)) as service:
-        yield service
 
 
 def _grant(running: RunningService, name: str, *capabilities: str) -> None:

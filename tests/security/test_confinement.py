@@ -21,8 +21,7 @@ from subgraph.execution.confinement import (
 from subgraph.execution.confinement.attempts import ATTEMPTS
 from tests.security.acts import ACTS, DONE, EXECUTABLE_MEMORY, SPECIAL
 from tests.security.probe import BOTH, LANDLOCK, SECCOMP, outcomes
-
-needs_landlock = pytest.mark.skipif(not landlock_available(), reason="this kernel has no Landlock")
+from tests.support.kernel import needs_landlock
 
 BY_LANDLOCK = {
     "open a file",
@@ -110,6 +109,15 @@ def by_both(probes: Probes) -> Outcomes:
 @pytest.fixture(scope="module")
 def by_the_compilers_layers(probes: Probes) -> Outcomes:
     return probes["compiler"].result()
+
+
+def test_the_kernel_is_asked_what_its_landlock_can() -> None:
+    """By the C library here: the marks of `tests.support.kernel` believe the service."""
+    create_ruleset, ask_version = 444, 1
+    libc = ctypes.CDLL(None)
+    assert landlock.abi_version() == max(
+        0, libc.syscall(create_ruleset, None, ctypes.c_size_t(0), ask_version)
+    )
 
 
 def skip_what_the_system_refuses(act: str, unconfined: Outcomes) -> None:

@@ -34,6 +34,7 @@ from tests.execution.pools import (
 from tests.security.acts import ACTS, DONE
 from tests.security.altered import ROOT, alter, altered_interpreter
 from tests.support import guests
+from tests.support.kernel import needs_landlock
 from tests.support.postgres import run
 
 SECRET = "s3cret-of-the-parent-5d1f"
@@ -65,7 +66,7 @@ def test_a_worker_of_the_zygote_can_do_nothing_forbidden(
         pytest.param(
             "landlock-fails",
             "Landlock was not applied: no",
-            marks=pytest.mark.skipif(not landlock_available(), reason="this kernel has no Landlock"),
+            marks=needs_landlock,
         ),
     ],
 )

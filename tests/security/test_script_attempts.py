@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.limits import ExitCode, Limits
 from subgraph.execution.protocol import HostCall, Reply
 from subgraph.execution.worker_process import RunEnds
@@ -27,8 +26,9 @@ from tests.security.attempt_ground import VARIABLE, Ground, access_of, ground
 from tests.security.attempts.limits import MEMORY_BYTES
 from tests.security.script_attempts import ATTEMPTS, ENDLESS, Control, Grant, ScriptAttempt
 from tests.support.guests import MIB
+from tests.support.kernel import needs_script_confinement
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 LIMITS = Limits(time_ms=1500, memory_bytes=MEMORY_BYTES, output_bytes=MIB)
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from subgraph.execution.confinement import directories_grantable
 from subgraph.execution.invocation import Executor
 from tests.security.attempt_ground import Ground, ground
 from tests.security.attempts.limits import MEMORY_BYTES
 from tests.security.script_attempts import ATTEMPTS, Grant, ScriptAttempt
+from tests.support.kernel import needs_script_confinement
 from tests.support.postgres import empty_database
 from tests.support.skills import OPERATOR, RunningService, service_in_process, skill_settings
 
-pytestmark = pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+pytestmark = needs_script_confinement
 
 SCRIPT = "metadata:\n  cyberos-script: scripts/main.py"
 

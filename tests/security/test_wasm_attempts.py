@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from subgraph.errors import ExecutionFailed, SourceInvalid
-from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile, machine_code_key
 from subgraph.execution.invocation import Invocation
 from tests.security.attempt_worlds import CANARY, INSIDE, Attempt, World
@@ -16,6 +15,7 @@ from tests.security.descriptor_attempts import exchange, opens_and_reads, swappi
 from tests.security.wasi_attempts import FILES_GUEST
 from tests.security.wasm_attempts import ATTEMPTS, CONTROLS
 from tests.support import guests
+from tests.support.kernel import needs_landlock
 from tests.support.postgres import empty_database
 from tests.support.skills import (
     OPERATOR,
@@ -27,7 +27,7 @@ from tests.support.skills import (
 )
 from tests.support.wasi_guest import Outcome, Program
 
-pytestmark = pytest.mark.skipif(not landlock_available(), reason="this kernel has no Landlock")
+pytestmark = needs_landlock
 
 TIME_LIMIT_MS = 1000
 

@@ -14,8 +14,8 @@ import segno.encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.parity import SKILLS, Reference, fixtures_of
-from tests.support.toolchain import Answer, Guest, build_skill
+from tests.support.parity import SKILLS, Twins, fixtures_of
+from tests.support.toolchain import Answer
 from tests.support.transfers import (
     Modules,
     ask_oracles,
@@ -40,25 +40,13 @@ property_test = settings(
 
 
 @pytest.fixture(scope="module")
-def guest() -> Guest:
-    return Guest(build_skill(SKILL))
+def twins() -> Twins:
+    return Twins(SKILL)
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
-    return Reference(SKILL)
-
-
-@pytest.fixture(scope="module")
-def both(guest: Guest, reference: Reference) -> Both:
-    """Ask the reference and the component, which must agree to the byte."""
-
-    def ask(text: str) -> Answer:
-        expected = reference.call(text)
-        assert guest.call(text) == expected
-        return expected
-
-    return ask
+def both(twins: Twins) -> Both:
+    return twins.ask
 
 
 def output(both: Both, **fields: object) -> dict[str, Any]:
@@ -114,8 +102,8 @@ class TestStrings:
             assert output(both, **fields)["vietqr_emv"] == code
             assert output(both, decode=code)["ok"]
 
-    def test_check_sum_is_that_of_its_standard_vector(self, reference: Reference) -> None:
-        assert reference.modules["vietqr"].crc_of("123456789") == "29B1"
+    def test_check_sum_is_that_of_its_standard_vector(self, twins: Twins) -> None:
+        assert twins.reference.modules["vietqr"].crc_of("123456789") == "29B1"
 
     @property_test
     @given(request=REQUESTS)
@@ -235,10 +223,8 @@ class TestPicture:
         )
         assert [list(row) for row in other.matrix] == modules
 
-    def test_node_qrcode_draws_the_same(
-        self, symbols: list[tuple[str, Modules]], reference: Reference
-    ) -> None:
-        encode = reference.modules["qr"].encode_qr
+    def test_node_qrcode_draws_the_same(self, symbols: list[tuple[str, Modules]], twins: Twins) -> None:
+        encode = twins.reference.modules["qr"].encode_qr
         every_mask = [(text, unpacked(encode(text, mask))) for text, _ in symbols[-12:] for mask in range(8)]
         wanted = [{"text": text, "mask": mask_of(modules)} for text, modules in symbols + every_mask]
         others = ask_oracles(symbols=wanted)["symbols"]
@@ -246,9 +232,9 @@ class TestPicture:
             assert other["rows"] == ["".join(map(str, row)) for row in modules], text
 
     def test_mask_is_the_one_of_the_lowest_penalty(
-        self, symbols: list[tuple[str, Modules]], reference: Reference
+        self, symbols: list[tuple[str, Modules]], twins: Twins
     ) -> None:
-        encode = reference.modules["qr"].encode_qr
+        encode = twins.reference.modules["qr"].encode_qr
         for text, modules in symbols[:40]:
             masked = [unpacked(encode(text, mask)) for mask in range(8)]
             assert [mask_of(rows) for rows in masked] == [*range(8)]
@@ -312,9 +298,9 @@ class TestDocumentation:
         for given_input, start in examples:
             assert both(given_input).text.startswith(start + ",")
 
-    def test_every_field_reason_and_warning_is_described(self, both: Both, reference: Reference) -> None:
+    def test_every_field_reason_and_warning_is_described(self, both: Both, twins: Twins) -> None:
         text = (SKILL / "SKILL.md").read_text(encoding="utf-8")
-        words = {*output(both, bank="VCB", account="1"), *reference.modules["decode"].REASONS}
+        words = {*output(both, bank="VCB", account="1"), *twins.reference.modules["decode"].REASONS}
         for fixture in fixtures_of(SKILL):
             if not fixture.fails:
                 answer = json.loads(fixture.answer)
@@ -322,13 +308,13 @@ class TestDocumentation:
         for word in words:
             assert f"| `{word}` " in text, word
 
-    def test_every_reason_and_warning_has_a_fixture(self, reference: Reference) -> None:
+    def test_every_reason_and_warning_has_a_fixture(self, twins: Twins) -> None:
         seen: set[str] = set()
         for fixture in fixtures_of(SKILL):
             if not fixture.fails:
                 answer = json.loads(fixture.answer)
                 seen |= {answer.get("reason", ""), *answer["warnings"]}
-        assert {*reference.modules["decode"].REASONS} <= seen
+        assert {*twins.reference.modules["decode"].REASONS} <= seen
 
 
 # Pieces of VietQR in any order: tags, lengths and values that fit, and some that do not.
@@ -380,10 +366,10 @@ class TestParity:
 
     @property_test
     @given(text=PIECES)
-    def test_on_texts_with_a_right_check_sum(self, both: Both, reference: Reference, text: str) -> None:
+    def test_on_texts_with_a_right_check_sum(self, both: Both, twins: Twins, text: str) -> None:
         if text.isascii():
             text += "6304"
-            output(both, decode=text + reference.modules["vietqr"].crc_of(text))
+            output(both, decode=text + twins.reference.modules["vietqr"].crc_of(text))
 
     @property_test
     @given(request=REQUESTS)
@@ -404,5 +390,5 @@ class TestParity:
         assert answer.ok or re.match("(input_invalid|bank_unknown|bank_ambiguous): ", answer.text)
 
 
-def test_component_imports_nothing(guest: Guest) -> None:
-    assert guest.imports() == {}
+def test_component_imports_nothing(twins: Twins) -> None:
+    assert twins.guest.imports() == {}

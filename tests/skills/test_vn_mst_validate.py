@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stdnum.vn import mst as oracle
 
-from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.confinement import NOTHING
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Scripts, scripts
-from tests.support.parity import SKILLS, Reference, fixtures_of
-from tests.support.toolchain import Answer, Guest, build_skill
+from tests.support.kernel import needs_script_confinement
+from tests.support.parity import SKILLS, Reference, Twins, fixtures_of
+from tests.support.toolchain import Answer
 
 SKILL = SKILLS / "cyberskill-vn" / "vn-mst-validate"
 SCRIPT = SKILL / "scripts" / "validate_mst.py"
@@ -33,21 +34,13 @@ property_test = settings(
 
 
 @pytest.fixture(scope="module")
-def guest() -> Guest:
-    return Guest(build_skill(SKILL))
+def twins() -> Twins:
+    return Twins(SKILL)
 
 
 @pytest.fixture(scope="module")
-def both(guest: Guest) -> Both:
-    """Ask the reference and the component, which must agree to the byte."""
-    reference = Reference(SKILL)
-
-    def ask(text: str) -> Answer:
-        expected = reference.call(text)
-        assert guest.call(text) == expected
-        return expected
-
-    return ask
+def both(twins: Twins) -> Both:
+    return twins.ask
 
 
 def request(mst: object, **fields: object) -> str:
@@ -250,7 +243,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
         yield opened
 
 
-@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@needs_script_confinement
 class TestConfinedScript:
     """The script as the service runs it, beside the component."""
 
@@ -259,7 +252,7 @@ class TestConfinedScript:
         return str(request.param)
 
     @pytest.fixture
-    def confined(self, executor: Scripts, guest: Guest, mode: str) -> Both:
+    def confined(self, executor: Scripts, twins: Twins, mode: str) -> Both:
         """Ask the script in a worker and the component, which must agree to the byte."""
         entry = SKILL / "scripts" / "validate_mst.py"
         script = Script("hash", entry, SKILL, shared=mode == "shared")
@@ -268,7 +261,7 @@ class TestConfinedScript:
             reply = executor.loop.run(executor.pool.run(script, text, LIMITS, NOTHING))
             assert reply.exit_code in {0, 1}, reply
             answer = Answer(ok=reply.exit_code == 0, text=reply.output or reply.error or "")
-            assert answer == guest.call(text)
+            assert answer == twins.guest.call(text)
             return answer
 
         return ask
@@ -284,5 +277,5 @@ class TestConfinedScript:
         assert confined(request(mst, strict=strict)).ok
 
 
-def test_component_imports_nothing(guest: Guest) -> None:
-    assert guest.imports() == {}
+def test_component_imports_nothing(twins: Twins) -> None:
+    assert twins.guest.imports() == {}

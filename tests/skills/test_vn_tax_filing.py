@@ -1,11 +1,11 @@
+"""vn-tax-filing reads invoices: generated, damaged and hostile ones, by the reference and the component."""
+
 from __future__ import annotations
 
 import json
 import random
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from subgraph.authoring.fixtures import laid_out
-from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.confinement import NOTHING
 from subgraph.execution.protocol import HostCall
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Host, scripts
 from tests.support import invoices
-from tests.support.parity import SKILLS, Reference, fixtures_of
-from tests.support.toolchain import Answer, Guest, build_skill
+from tests.support.kernel import needs_script_confinement
+from tests.support.parity import SKILLS, Reference, Twins, fixtures_of
+from tests.support.toolchain import Answer
 
 SKILL = SKILLS / "cyberskill-vn" / "vn-tax-filing"
 FIXTURES = {fixture.id: fixture for fixture in fixtures_of(SKILL)}
-NAMESPACE = "{http://kekhaithue.gdt.gov.vn/TKhaiThue}"
 
 REFERENCE = Reference(SKILL)
 """Without files, for what needs none."""
@@ -43,25 +43,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference(workspace: Path) -> Reference:
-    return Reference(SKILL, workspace)
+def twins(workspace: Path) -> Twins:
+    return Twins(SKILL, workspace)
 
 
 @pytest.fixture(scope="module")
-def guest(workspace: Path) -> Guest:
-    return Guest(build_skill(SKILL), workspace)
-
-
-@pytest.fixture(scope="module")
-def both(reference: Reference, guest: Guest) -> Both:
-    """Ask the reference and the component, which must agree to the byte."""
+def both(twins: Twins) -> Both:
+    """Ask the reference and the component for an answer that is no error."""
 
     def ask(request: object) -> dict[str, Any]:
-        text = json.dumps(request)
-        expected = reference.call(text)
-        assert guest.call(text) == expected
-        assert expected.ok, expected.text
-        parsed: dict[str, Any] = json.loads(expected.text)
+        answer = twins.ask(json.dumps(request))
+        assert answer.ok, answer.text
+        parsed: dict[str, Any] = json.loads(answer.text)
         return parsed
 
     return ask
@@ -93,126 +86,8 @@ class TestQuickstart:
         ]
         assert written == quickstart.written["returns/2026-Q2.xml"]
 
-    def test_the_component_can_reach_the_files_alone(self, guest: Guest) -> None:
-        assert guest.imports() == {"cyberos:skill/host@0.1.0": ["list-dir", "read-file", "write-file"]}
-
-
-class TestIndicators:
-    NUMBERS = "21 22 23 24 23a 24a 25 26 29 30 31 32 33 32a 37 38 39a 40b 42"
-    BASIS = dict.fromkeys([f"ct{number}" for number in NUMBERS.split()], 0)
-
-    def test_the_vector_of_a_filed_return_holds(self, reference: Reference) -> None:
-        formulas = reference.modules["indicators"].indicators_of
-        got = formulas(
-            {**self.BASIS, "ct22": 29_826_193, "ct24": 1_446_670, "ct25": 1_446_670, "ct26": 354_650_000}
-        )
-        assert (got["ct34"], got["ct35"], got["ct36"]) == (354_650_000, 0, -1_446_670)
-        assert (got["ct40"], got["ct41"], got["ct43"]) == (0, 31_272_863, 31_272_863)
-
-    @settings(max_examples=1000, deadline=None)
-    @given(values=st.lists(st.integers(0, 10**12), min_size=19, max_size=19))
-    def test_what_comes_in_is_due_or_carried_forward(self, values: list[int]) -> None:
-        basis = dict(zip(self.BASIS, values, strict=True)) | {"ct40b": 0, "ct42": 0}
-        got = REFERENCE.modules["indicators"].indicators_of(basis)
-        left = got["ct31"] + got["ct33"] + got["ct37"]
-        left -= got["ct25"] + got["ct22"] + got["ct38"] + got["ct39a"]
-        assert got["ct40"] - got["ct43"] == left
-        assert got["ct40a"] == 0 or got["ct41"] == 0
-        assert got["ct34"] == sum(got[name] for name in ("ct26", "ct29", "ct30", "ct32", "ct32a"))
-        assert list(got) == list(REFERENCE.modules["indicators"].INDICATORS)
-
-
-class TestPeriods:
-    @pytest.mark.parametrize(
-        ("period", "deadline"),
-        [
-            ("2026-Q1", "2026-05-04"),
-            ("2026-Q3", "2026-11-02"),
-            ("2026-05", "2026-06-22"),
-            ("2026-Q2", "2026-07-31"),
-            ("2026-10", "2026-11-20"),
-        ],
-    )
-    def test_deadlines_are_those_of_the_facts(self, reference: Reference, period: str, deadline: str) -> None:
-        periods = reference.modules["filing_period"]
-        assert periods.deadline_of(periods.period_of(period)).date == deadline
-
-    def test_every_deadline_of_thirty_years_is_a_working_day_soon_after_the_due_day(
-        self, reference: Reference
-    ) -> None:
-        periods = reference.modules["filing_period"]
-        table = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))["years"]
-        holidays = {day["date"] for days in table.values() for day in days}
-        for year in range(2015, 2045):
-            for month in range(1, 13):
-                following = date(year + month // 12, month % 12 + 1, 1)
-                after = date(following.year + following.month // 12, following.month % 12 + 1, 1)
-                due = {f"{year}-{month:02}": following.replace(day=20)}
-                if month % 3 == 0:
-                    due[f"{year}-Q{month // 3}"] = after - timedelta(days=1)
-                for text, day in due.items():
-                    got = periods.deadline_of(periods.period_of(text))
-                    end = date.fromisoformat(got.date)
-                    between = [day + timedelta(days=count) for count in range((end - day).days)]
-                    assert end.weekday() < 5
-                    assert got.date not in holidays
-                    assert all(one.weekday() >= 5 or one.isoformat() in holidays for one in between)
-                    assert got.moved_from == (None if end == day else day.isoformat())
-                    assert got.certain == ({str(day.year), str(end.year)} <= table.keys())
-
-    def test_the_other_form_applies_from_july_2026_on(self, reference: Reference) -> None:
-        periods = reference.modules["filing_period"]
-        found = {
-            text: periods.form_for(periods.period_of(text))[1] for text in ("2026-06", "2026-Q2", "2026-07")
-        }
-        assert found == {"2026-06": None, "2026-Q2": None, "2026-07": "form_89_2026_not_published"}
-
-    def test_assets_are_dated(self) -> None:
-        for name in ("holidays", "forms"):
-            asset = json.loads((SKILL / "assets" / f"{name}.json").read_text(encoding="utf-8"))
-            assert asset["as_of"] == "2026-11-20"
-        years = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))["years"]
-        for year, days in years.items():
-            dates = [day["date"] for day in days]
-            assert dates == sorted(set(dates))
-            assert all(date.fromisoformat(one).year == int(year) for one in dates)
-            assert {day["source"] for day in days} <= {"fixed", "verify"}
-
-
-class TestReturn:
-    """What is written, read by another parser."""
-
-    ORDER = (
-        "ma_NganhNghe ten_NganhNghe tieuMucHachToan Header ct21 ct22 GiaTriVaThueGTGTHHDVMuaVao "
-        "HangHoaDichVuNhapKhau ct25 ct26 HHDVBRaChiuThueGTGT ct29 HHDVBRaChiuTSuat5 HHDVBRaChiuTSuat10 "
-        "ct32a TongDThuVaThueGTGTHHDVBRa ct36 ct37 ct38 ct39a ct40a ct40b ct40 ct41 ct42 ct43"
-    )
-
-    def test_has_the_elements_in_the_order_of_the_form(self) -> None:
-        root = ET.fromstring(FIXTURES["quickstart"].written["returns/2026-Q2.xml"])  # noqa: S314
-        main = root.find(f"{NAMESPACE}HSoKhaiThue/{NAMESPACE}CTieuTKhaiChinh")
-        assert main is not None
-        assert [child.tag.removeprefix(NAMESPACE) for child in main] == self.ORDER.split()
-        period = root.find(f".//{NAMESPACE}KyKKhaiThue")
-        assert period is not None
-        assert [child.text for child in period] == ["Q", "2/2026", "01/04/2026", "30/06/2026", None, None]
-
-    def test_texts_of_the_input_stay_text(self) -> None:
-        root = ET.fromstring(FIXTURES["written-elsewhere"].written["out/q2.xml"])  # noqa: S314
-        assert root.findtext(f".//{NAMESPACE}tenNNT") == "Công ty TNHH Ví Dụ & Bạn"
-        assert root.findtext(f".//{NAMESPACE}ten_NganhNghe") == "Ngành <khác>"
-        assert root.findtext(f".//{NAMESPACE}CKyDTu") == ""
-
-    @pytest.mark.parametrize("fixture_id", ["every-rate", "all-indicators", "carried-forward", "month"])
-    def test_indicators_are_those_of_the_answer(self, fixture_id: str) -> None:
-        answer = json.loads(FIXTURES[fixture_id].answer)
-        root = ET.fromstring(answer["gdt_xml"])  # noqa: S314
-        written = {
-            element.tag.removeprefix(NAMESPACE): int(element.text or "")
-            for element in root.iter()
-            if element.tag.startswith(f"{NAMESPACE}ct")
-        }
-        assert written == answer["indicators"]
+    def test_the_component_can_reach_the_files_alone(self, twins: Twins) -> None:
+        assert twins.guest.imports() == {"cyberos:skill/host@0.1.0": ["list-dir", "read-file", "write-file"]}
 
 
 class TestCampaigns:
@@ -372,8 +247,8 @@ def is_stricter(text: str, code: str) -> bool:
 class TestReader:
     """The reader against expat, an independent one."""
 
-    def verdict(self, reference: Reference, text: str) -> str | None:
-        reader = reference.modules["skill_xml_reader"]
+    def verdict(self, text: str) -> str | None:
+        reader = REFERENCE.modules["skill_xml_reader"]
         try:
             reader.read_xml(text, 1 << 20)
         except reader.XmlRefusedError as refused:
@@ -383,7 +258,7 @@ class TestReader:
     @settings(max_examples=3000, deadline=None)
     @given(text=DOCUMENTS)
     def test_verdicts_are_those_of_expat_but_where_it_is_stricter(self, text: str) -> None:
-        code = self.verdict(REFERENCE, text)
+        code = self.verdict(text)
         if code is None:
             assert reads(text)
         else:
@@ -405,13 +280,13 @@ class TestReader:
     )
     def test_is_stricter_on_purpose(self, text: str) -> None:
         assert reads(text)
-        assert self.verdict(REFERENCE, text) is not None
+        assert self.verdict(text) is not None
 
     @settings(max_examples=300, deadline=None)
     @given(text=DOCUMENTS)
     def test_trees_are_those_of_the_standard_library(self, text: str) -> None:
         reader = REFERENCE.modules["skill_xml_reader"]
-        if self.verdict(REFERENCE, text) is not None or ":" in text:
+        if self.verdict(text) is not None or ":" in text:
             return
         parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=False))  # noqa: S314
         parser.feed(text.encode())
@@ -435,7 +310,7 @@ class TestReader:
         files = {f"{number:02}.xml": text.encode() for number, text in enumerate([*texts, *mutated])}
         lay(workspace, files)
         for name, text in files.items():
-            code = self.verdict(REFERENCE, text.decode())
+            code = self.verdict(text.decode())
             assert (code is None) == reads(text.decode()) or (code and is_stricter(text.decode(), code)), name
         both(invoices.request("invoices", write=False))
 
@@ -459,67 +334,18 @@ def mutation(choice: random.Random, text: str) -> str:
     return text
 
 
-class TestDocumentation:
-    BODY = (SKILL / "SKILL.md").read_text(encoding="utf-8")
-
-    def test_every_field_reason_and_code_is_described(self, reference: Reference) -> None:
-        answers = [json.loads(fixture.answer) for fixture in FIXTURES.values() if not fixture.fails]
-        words = {"gdt_xml"} | {key for answer in answers if "ok" not in answer for key in answer}
-        words |= {code for answer in answers for code in answer.get("not_ready_because", [])}
-        words |= {code for answer in answers for code in answer.get("warnings", [])}
-        words |= {*reference.modules["refusals"].REFUSALS, *reference.modules["request"].NAMES}
-        for word in words:
-            assert re.search(rf"^\|[^|]*`{word}`", self.BODY, re.MULTILINE), word
-
-    def test_every_code_of_the_source_is_documented(self) -> None:
-        source = (SKILL / "scripts" / "review.py").read_text(encoding="utf-8")
-        codes = re.findall(r'^        \("([a-z_0-9]+)",', source, re.MULTILINE)
-        assert len(codes) == 21
-        for code in codes:
-            assert f"| `{code}` |" in self.BODY
-
-    def test_every_reason_of_a_file_is_in_the_reference(self) -> None:
-        text = (SKILL / "references" / "reading-invoices.md").read_text(encoding="utf-8")
-        sources = [path.read_text(encoding="utf-8") for path in (SKILL / "scripts").glob("*.py")]
-        reasons = set(re.findall(r'FileFault\(\s*"([a-z_]+)"', "".join(sources)))
-        assert len(reasons) == 15
-        codes = set(re.findall(r'XmlRefusedError\(\s*"([a-z_]+)"', "".join(sources)))
-        reasons |= {f"xml_{code}" for code in codes} | {"xml_doctype", "xml_markup"}
-        for reason in reasons:
-            assert f"| `{reason}` |" in text, reason
-
-    def test_examples_are_the_start_of_real_answers(self) -> None:
-        [example] = re.findall(r'```json\n(\{"period":"2026-Q2","output.*?)\}\n```', self.BODY)
-        assert FIXTURES["quickstart"].answer.startswith(example + ",")
-
-    def test_the_schema_reference_names_every_indicator_and_element(self, reference: Reference) -> None:
-        text = (SKILL / "references" / "gdt-q-return-schema-v3.md").read_text(encoding="utf-8")
-        for indicator in reference.modules["indicators"].INDICATORS:
-            assert f"| `{indicator}` |" in text
-        written = FIXTURES["quickstart"].written["returns/2026-Q2.xml"]
-        for element in set(re.findall(r"<([A-Za-z_]+)[ >]", written)):
-            assert element in text, element
-
-    def test_the_deadline_reference_has_the_holidays(self) -> None:
-        text = (SKILL / "references" / "deadlines.md").read_text(encoding="utf-8")
-        table = json.loads((SKILL / "assets" / "holidays.json").read_text(encoding="utf-8"))
-        for days in table["years"].values():
-            for day in days:
-                assert f"| {day['date']} |" in text
-
-
-def test_hosts_errors_are_not_passed_on(reference: Reference, guest: Guest, workspace: Path) -> None:
+def test_hosts_errors_are_not_passed_on(twins: Twins, workspace: Path) -> None:
     lay(workspace, dict(invoices.generate(1, 1)))
     (workspace / "taken.xml").mkdir(exist_ok=True)
     text = json.dumps(invoices.request("invoices", return_path="taken.xml"))
-    for twin in (reference, guest):
+    for twin in (twins.reference, twins.guest):
         answer: Answer = twin.call(text)
         assert json.loads(answer.text)["reason"] == "return_not_written"
         assert str(workspace) not in answer.text
     (workspace / "taken.xml").rmdir()
 
 
-@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@needs_script_confinement
 @pytest.mark.parametrize("shared", [False, True], ids=["isolated", "shared"])
 def test_the_script_gives_the_same_in_a_worker(tmp_path: Path, shared: bool) -> None:
     quickstart = FIXTURES["quickstart"]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from subgraph.execution.confinement import NOTHING, directories_grantable
+from subgraph.execution.confinement import NOTHING
 from subgraph.execution.script_pool import Script
 from tests.execution.scripts import LIMITS, Scripts, scripts
-from tests.support.parity import compact, expected, fixtures_of
+from tests.support.kernel import needs_script_confinement
+from tests.support.parity import Twins, compact, expected, fixtures_of
 from tests.support.toolchain import HOST, Answer
 from tests.support.vat_invoices import (
     BUYER,
@@ -25,7 +27,6 @@ from tests.support.vat_invoices import (
     SIMPLE,
     SKILL,
     Both,
-    Twins,
     check_gdt,
     codes,
     invoices,
@@ -45,8 +46,13 @@ property_test = settings(
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    return Twins(tmp_path_factory.mktemp("workspace"))
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def twins(workspace: Path) -> Twins:
+    return Twins(SKILL, workspace)
 
 
 @pytest.fixture(scope="module")
@@ -235,11 +241,11 @@ class TestParity:
 
 
 class TestFile:
-    def test_has_the_bytes_of_the_answer(self, twins: Twins, both: Both) -> None:
+    def test_has_the_bytes_of_the_answer(self, workspace: Path, both: Both) -> None:
         request = {**GDT, "lines": [line("Hóa đơn\r\n👩‍💻")], "output_path": "thư mục/một.xml"}
         answer = output(both, request)
         assert answer["written"] == request["output_path"]
-        assert (twins.workspace / request["output_path"]).read_bytes().decode() == answer["xml"]
+        assert (workspace / request["output_path"]).read_bytes().decode() == answer["xml"]
         assert "written" not in output(both, {**request, "strict": True, "seller_mst": "0123456789"})
 
     def test_is_written_only_with_a_path(self, twins: Twins) -> None:
@@ -297,7 +303,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
         yield opened
 
 
-@pytest.mark.skipif(not directories_grantable(), reason="this kernel cannot confine scripts")
+@needs_script_confinement
 @pytest.mark.parametrize("mode", ["isolated", "shared"])
 @pytest.mark.parametrize("fixture_id", ["quickstart", "mixed-gdt", "eight-before", "name-with-nul"])
 def test_confined_script_answers_as_the_component(executor: Scripts, mode: str, fixture_id: str) -> None:

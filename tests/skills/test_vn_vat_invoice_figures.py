@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.parity import compact
+from tests.support.parity import Twins, compact
 from tests.support.vat_invoices import (
     GDT,
     SIMPLE,
     SKILL,
     Both,
-    Twins,
     check_gdt,
     codes,
     expected_sums,
@@ -40,7 +39,7 @@ property_test = settings(
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    return Twins(tmp_path_factory.mktemp("workspace"))
+    return Twins(SKILL, tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.parity import SKILLS, Reference, fixtures_of
-from tests.support.toolchain import Answer, Guest, build_skill
+from tests.support.parity import SKILLS, Reference, Twins, fixtures_of
+from tests.support.toolchain import Answer
 
 SKILL = SKILLS / "cyberskill-vn" / "vneid-integration"
 TABLE = json.loads((SKILL / "assets" / "provinces.json").read_text(encoding="utf-8"))
@@ -25,21 +25,13 @@ property_test = settings(
 
 
 @pytest.fixture(scope="module")
-def guest() -> Guest:
-    return Guest(build_skill(SKILL))
+def twins() -> Twins:
+    return Twins(SKILL)
 
 
 @pytest.fixture(scope="module")
-def both(guest: Guest) -> Both:
-    """Ask the reference and the component, which must agree to the byte."""
-    reference = Reference(SKILL)
-
-    def ask(text: str) -> Answer:
-        expected = reference.call(text)
-        assert guest.call(text) == expected
-        return expected
-
-    return ask
+def both(twins: Twins) -> Both:
+    return twins.ask
 
 
 def output(both: Both, cccd: str, **fields: object) -> dict[str, Any]:
@@ -214,5 +206,5 @@ class TestParity:
         assert answer.ok or answer.text.startswith("input_invalid: ")
 
 
-def test_component_imports_nothing(guest: Guest) -> None:
-    assert guest.imports() == {}
+def test_component_imports_nothing(twins: Twins) -> None:
+    assert twins.guest.imports() == {}

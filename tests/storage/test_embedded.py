@@ -1,7 +1,8 @@
+"""The PostgreSQL server that the service runs for itself: started once, shared, revived and stopped."""
+
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import pwd
 import signal
@@ -14,13 +15,12 @@ import asyncpg
 import pytest
 
 from subgraph.errors import StorageUnavailable
-from subgraph.storage import EmbeddedPostgres, binaries
-from subgraph.storage.account import Account, choose_account
-from tests.support.postgres import kill_postmaster, open_directory, postmaster_pid, run
+from subgraph.storage import EmbeddedPostgres
+from subgraph.storage.account import choose_account
+from tests.storage.embedded import answer, process_file, runs, select
+from tests.support.postgres import kill_postmaster, postmaster_pid, run
 
 ROOT = Path(__file__).parents[2]
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 
 USER_SCRIPT = """
 import asyncio, sys
@@ -57,29 +57,6 @@ def start_user(data_dir: Path) -> subprocess.Popen[str]:
 def end_user(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 0
-
-
-async def select(dsn: str, query: str) -> object:
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        connection.terminate()  # the server may have gone
-
-
-async def answer(data_dir: Path) -> object:
-    """Start the server, ask it for 1 and leave."""
-    async with EmbeddedPostgres(data_dir) as postgres:
-        return await select(postgres.dsn, "SELECT 1")
-
-
-def process_file(data_dir: Path, name: str) -> Path:
-    """A file of the server in `/proc`."""
-    return Path(f"/proc/{postmaster_pid(data_dir)}/{name}")
-
-
-def runs(data_dir: Path) -> bool:
-    return (data_dir / "postmaster.pid").exists()
 
 
 def test_the_first_start_creates_a_private_checked_utf8_cluster(root: Path) -> None:
@@ -315,94 +292,6 @@ def test_starts_are_fast(root: Path) -> None:
     # 0.8 s and 0.25 s on an idle machine of two cores, the stop included; tests may run on a busy one.
     assert timed() < 6.0
     assert any(timed() < 2.0 for _ in range(3))
-
-
-@as_root
-def test_under_root_the_server_runs_as_an_unprivileged_user(root: Path) -> None:
-    async def scenario() -> None:
-        async with EmbeddedPostgres(root / "postgres"):
-            owner = process_file(root / "postgres", "status").stat().st_uid
-            assert owner == pwd.getpwnam("nobody").pw_uid
-
-    run(scenario())
-    assert root.stat().st_mode & 0o777 == 0o755
-
-
-@as_root
-def test_only_the_services_user_is_let_in(root: Path) -> None:
-    async def scenario() -> subprocess.CompletedProcess[str]:
-        async with EmbeddedPostgres(root / "postgres"):
-            nobody = pwd.getpwnam("nobody")
-            account = Account(nobody.pw_uid, nobody.pw_gid, switch=True)
-            psql = binaries.installed() / "bin" / "psql"
-            command: list[str | Path] = [psql, "-h", root / "postgres", "-U", "postgres", "-c", "SELECT 1"]
-            return await asyncio.to_thread(account.run, command, timeout=10)
-
-    result = run(scenario())
-    assert result.returncode != 0
-    assert "Peer authentication failed" in result.stderr
-
-
-@as_root
-def test_an_ordinary_user_runs_its_own_server(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uid = pwd.getpwnam("daemon").pw_uid
-    home = root / "user"
-    home.mkdir()
-    os.chown(home, uid, uid)
-    programs = binaries.usable_by(Account(uid, uid, switch=True), root).parent
-    monkeypatch.setattr(binaries, "installed", lambda: programs)
-    data_dir = home / ".cyberos" / "postgres"
-
-    async def scenario() -> None:
-        async with EmbeddedPostgres(data_dir) as postgres:
-            assert await select(postgres.dsn, "SELECT 1") == 1
-            assert data_dir.stat().st_uid == os.geteuid() == uid
-            assert data_dir.parent.stat().st_mode & 0o777 == 0o700
-        assert not runs(data_dir)
-
-    def as_user() -> None:
-        os.setgroups([])
-        os.setgid(uid)
-        os.setuid(uid)
-        run(scenario())
-
-    # Forked, not started anew: the interpreter may lie where only root can run it.
-    process = multiprocessing.get_context("fork").Process(target=as_user)
-    process.start()
-    process.join(30)
-    assert process.exitcode == 0
-
-
-@as_root
-def test_a_directory_closed_to_the_database_user_is_reported_and_not_opened(root: Path) -> None:
-    closed = root / "closed"
-    closed.mkdir(mode=0o700)
-    with pytest.raises(StorageUnavailable, match=r"cannot enter .*closed"):
-        run(EmbeddedPostgres(closed / "postgres").start())
-    assert closed.stat().st_mode & 0o777 == 0o700
-
-
-@as_root
-def test_programs_out_of_reach_are_copied_once_and_their_permissions_kept(root: Path) -> None:
-    closed = root / "closed"
-    closed.mkdir(mode=0o700)
-    (closed / "pginstall").symlink_to(binaries.installed())
-    account = choose_account(root / "none")
-    with open_directory() as copies:
-        first = binaries.usable_by(account, copies, closed / "pginstall")
-        assert first.parent.parent == copies
-        assert binaries.usable_by(account, copies, closed / "pginstall") == first
-        assert [path.name for path in copies.iterdir()] == [first.parent.name]
-        assert (first / "postgres").stat().st_mode & 0o777 == 0o555
-        assert account.run([first / "postgres", "--version"], timeout=10).returncode == 0
-    assert closed.stat().st_mode & 0o777 == 0o700
-
-
-@as_root
-def test_a_data_directory_of_root_is_refused(root: Path) -> None:
-    (root / "postgres").mkdir()
-    with pytest.raises(StorageUnavailable, match="belongs to root"):
-        run(EmbeddedPostgres(root / "postgres").start())
 
 
 def test_a_stopped_process_keeps_the_second_start_waiting_only_so_long(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
+
+import asyncpg
 
 from subgraph.audit import Ledger
 from subgraph.audit.log_tree import LogTree
@@ -16,6 +20,18 @@ from tests.audit.factory import finished
 
 REFUSED_SECONDS = 0.01
 """Rest of a caller that was refused, so that an outage is not a busy loop."""
+
+
+@asynccontextmanager
+async def locked_log(dsn: str) -> AsyncIterator[None]:
+    """Let no entry become durable: somebody else holds the lock of the log's head."""
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM audit.log_head FOR UPDATE")
+            yield
+    finally:
+        await connection.close()
 
 
 class Told:

@@ -13,9 +13,18 @@ from typing import Any
 import yaml
 
 from subgraph.authoring.fixtures import CASES_PATH, Fixture, compact, parse_fixtures
-from tests.support.toolchain import ROOT, Answer
+from tests.support.toolchain import ROOT, Answer, Guest, build_skill
 
-__all__ = ["SKILLS", "Fixture", "Reference", "compact", "executable_skills", "expected", "fixtures_of"]
+__all__ = [
+    "SKILLS",
+    "Fixture",
+    "Reference",
+    "Twins",
+    "compact",
+    "executable_skills",
+    "expected",
+    "fixtures_of",
+]
 
 SKILLS = ROOT / "skills"
 
@@ -69,6 +78,20 @@ class Reference:
         """The modules of the skill that its script imports, by name."""
         loaded: dict[str, ModuleType] = self.module.__dict__["__siblings__"]
         return loaded
+
+
+class Twins:
+    """The reference and the component, which must agree to the byte, with the same files."""
+
+    def __init__(self, skill: Path, workspace: Path | None = None) -> None:
+        self.reference = Reference(skill, workspace)
+        self.guest = Guest(build_skill(skill), workspace)
+
+    def ask(self, text: str) -> Answer:
+        """Ask both."""
+        expected = self.reference.call(text)
+        assert self.guest.call(text) == expected
+        return expected
 
 
 def _front_matter(skill: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from subgraph.api.app import build_app
+from subgraph.errors import StorageUnavailable
 from subgraph.principal import LOCAL_OPERATOR
 from subgraph.service import Service
 from subgraph.settings import Settings
@@ -27,6 +28,8 @@ from tests.support.postgres import TEST_SECONDS
 T = TypeVar("T")
 
 OPERATOR = LOCAL_OPERATOR
+
+READY_SECONDS = 15.0
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -142,6 +145,16 @@ class RunningService(Loop):
         if self._connection is None or self._connection.is_closed() or anew:
             self._connection = await asyncpg.connect(dsn, timeout=5)
         return self._connection
+
+    async def ready_again(self) -> None:
+        """Wait until the service is ready: after an outage, or after a test that stood still for so long that
+        the service no longer trusts what it knew."""
+        async with asyncio.timeout(READY_SECONDS):
+            while True:
+                try:
+                    return await self.service.check_ready()
+                except StorageUnavailable:
+                    await asyncio.sleep(0.02)
 
     async def leave(self) -> None:
         """End what reads the ledger."""

@@ -11,14 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from hypothesis import strategies as st
 
-from tests.support.parity import SKILLS, Reference, compact
-from tests.support.toolchain import Answer, Guest, build_skill
+from tests.support.parity import SKILLS, compact
+from tests.support.toolchain import Answer
 
 SKILL = SKILLS / "cyberskill-vn" / "vn-vat-invoice"
 NAMESPACE = "{urn:vn:gdt:v3}"
@@ -49,21 +48,6 @@ HOSTILE_NAMES = [
 
 
 Both = Callable[[str], Answer]
-
-
-class Twins:
-    """The reference and the component, which must agree to the byte, with the same files."""
-
-    def __init__(self, workspace: Path) -> None:
-        self.workspace = workspace
-        self.reference = Reference(SKILL, workspace)
-        self.guest = Guest(build_skill(SKILL), workspace)
-
-    def ask(self, text: str) -> Answer:
-        """Ask both."""
-        expected = self.reference.call(text)
-        assert self.guest.call(text) == expected
-        return expected
 
 
 def output(both: Both, request: dict[str, Any]) -> dict[str, Any]:
