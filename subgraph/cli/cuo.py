@@ -291,6 +291,9 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
                 **decision.as_data(),
                 **hidden,
                 "state": found.state.value,
+                "lifecycle": [
+                    {"state": each.state.value, "at": each.at.isoformat()} for each in found.lifecycle
+                ],
                 "invocationId": None if run is None else run.invocation_id,
                 "exitCode": None if run is None else run.exit_code,
                 "steps": [dataclasses.asdict(each) for each in found.steps],
@@ -314,6 +317,9 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
     _say_decision(decision, is_open=found.is_open)
     say()
     _say_line("state:", found.state.value)
+    _say_line(
+        "lifecycle:", "\n".join(f"{each.at:%H:%M:%S.%f} {each.state.value}" for each in found.lifecycle)
+    )
     for step in found.steps:
         code = "" if step.code is None else f"  {step.code}"
         say(f"  - {step.step}: {step.skill}  {step.status}{code}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from itertools import zip_longest
@@ -17,6 +18,7 @@ from subgraph.chain_run import StepRun
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
+from subgraph.lifecycle import Moment
 from subgraph.routing.personas import Cause
 from subgraph.routing_desk import skill_input
 
@@ -262,12 +264,19 @@ class ChainStep:
         return presented
 
 
+@strawberry.type(description="A state of a decision, and when it was reached.")
+class RoutingMoment:
+    state: routing.State = strawberry.field(description="The state.")
+    at: datetime = strawberry.field(description="When it was reached.")
+
+
 @strawberry.federation.type(keys=["requestId"], description="What the router decided about one query.")
 class RoutingDecision:
     decision: strawberry.Private[routing.Decision]
     is_open: strawberry.Private[bool]
     run: strawberry.Private[InvocationResult | None]
     steps: strawberry.Private[list[ChainStep]]
+    moments: strawberry.Private[Sequence[Moment]]
     error: InvocationError | None = strawberry.field(
         description="Why it failed; for a chain with the step that stopped it."
     )
@@ -287,6 +296,7 @@ class RoutingDecision:
             is_open=True,
             run=None,
             steps=[ChainStep.planned(each) for each in decision.chain],
+            moments=(),
             error=None,
             state=decision.state,
             seq=None,
@@ -303,6 +313,7 @@ class RoutingDecision:
             run=None if run is None else InvocationResult.executed(run),
             steps=[ChainStep.executed(each) for each in done.steps]
             or [ChainStep.planned(each) for each in done.decision.chain],
+            moments=done.moments,
             error=InvocationError.of(done.error),
             state=done.state,
             seq=None if done.recorded is None else strawberry.ID(str(done.recorded.record.seq)),
@@ -322,6 +333,7 @@ class RoutingDecision:
                 for step, note in zip_longest(found.decision.chain, found.steps)
                 if step is not None
             ],
+            moments=found.lifecycle,
             error=InvocationError.of(found.error),
             state=found.state,
             seq=strawberry.ID(str(found.record.seq)),
@@ -378,6 +390,12 @@ class RoutingDecision:
     )
     def chain(self) -> list[ChainStep]:
         return self.steps
+
+    @strawberry.field(
+        description="The states that it went through, in their order; empty where nothing was done about it."
+    )
+    def lifecycle(self) -> list[RoutingMoment]:
+        return [RoutingMoment(state=each.state, at=each.at) for each in self.moments]
 
     @strawberry.field(description="From 0 to 1.")
     def confidence(self) -> float:
