@@ -53,7 +53,7 @@ def measure(environment: Environment) -> Section:
     refreshed = Row(f"refresh, {REFRESHED_SKILLS} skills", _refresh(environment), [_REFRESH_TARGET])
     rows.append(refreshed)
     notes = [
-        f"{len(QUERIES)} queries in turn, each with its arguments, its chain and its decision's canonical bytes",
+        f"{len(QUERIES)} queries in turn, each with its arguments, its chain and the decision's bytes",
         "refresh: scan of the files, snapshot, fingerprint and tables, in wall time",
     ]
     return Section("routing", "Routing by rules", rows, notes)
