@@ -128,7 +128,8 @@ def route(
         _say_steps(done)
         if run is not None:
             _say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
-            _say_line("stdout:", (run.stdout or "").rstrip("\n"))
+            if printed := (run.stdout or "").rstrip():
+                _say_line("stdout:", printed)
     if done.error is not None:
         tell("error", f"{done.error.code}: {done.error.message}")
     if done.recorded is not None and format_ is Format.TEXT:
@@ -148,8 +149,8 @@ def _say_steps(done: Dispatched) -> None:
     for each in done.steps:
         run = "" if each.invocation is None else f"  exit={each.invocation.exit_code}"
         say(f"  - {each.planned.name}: {each.planned.skill_path}  {each.status.value}{run}")
-        if each is done.run.failed and each.invocation is not None:
-            say(f"    {(each.invocation.stdout or '').rstrip()}")
+        if each is done.run.failed and each.invocation is not None and each.invocation.stdout:
+            say(f"    {each.invocation.stdout.rstrip()}")
 
 
 def _say_decision(decision: Decision, *, is_open: bool = True) -> None:
@@ -165,7 +166,7 @@ def _say_decision(decision: Decision, *, is_open: bool = True) -> None:
         say("  none")
 
 
-_UNKNOWN = "(the log holds a commitment alone)"
+_UNKNOWN = "(the log holds a commitment alone, or the key was destroyed)"
 
 
 def _say_line(label: str, value: str) -> None:
@@ -250,7 +251,7 @@ def _way(decision: Decision) -> str:
     if decision.skill_name is None:
         return ""
     if not decision.may_invoke:
-        return " — there is something to ask first"
+        return " — it cannot be run" if decision.question is None else " — there is something to ask first"
     return " — pass --invoke to dispatch through the Skill host"
 
 

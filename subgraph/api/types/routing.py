@@ -137,6 +137,7 @@ class InvocationResult:
     )
     started_at: datetime = strawberry.field(description="When it started.")
     ended_at: datetime = strawberry.field(description="When it ended.")
+    error: InvocationError | None = strawberry.field(description="Why it failed; null for exit code 0.")
 
     @classmethod
     def executed(cls, invocation: ExecutedInvocation) -> Self:
@@ -147,6 +148,7 @@ class InvocationResult:
             stderr=invocation.stderr or "",
             started_at=invocation.started_at,
             ended_at=invocation.ended_at,
+            error=InvocationError.of(invocation.error),
         )
 
     @classmethod
@@ -158,6 +160,7 @@ class InvocationResult:
             stderr="",
             started_at=entry.started_at,
             ended_at=entry.ended_at,
+            error=InvocationError.of(entry.error),
         )
 
 
