@@ -95,7 +95,7 @@ class CatalogueSnapshot:
 
     @functools.cached_property
     def _encoded(self) -> bytes:
-        document = {
+        document: dict[str, object] = {
             "format": _FORMAT,
             "rules": self.rules,
             "extractors": self.extractors,
