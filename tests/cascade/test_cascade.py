@@ -21,7 +21,7 @@ from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.errors import Forbidden, InputInvalid, StorageUnavailable
 from subgraph.principal import Principal, Scope
-from subgraph.routing import Decision, RouterPhase, State, Tier, route
+from subgraph.routing import PROMPT_VERSION, Decision, RouterPhase, State, Tier, route
 from subgraph.routing.extractors import extract
 from subgraph.service import Service
 from subgraph.settings import PayloadMode
@@ -184,7 +184,8 @@ def test_the_entry_says_how_the_model_was_asked(running: Cascade) -> None:
         "model", "temperature", "seed", "promptVersion", "attempts", "tokensIn", "tokensOut", "cost", "pick",
         "confidencePercent", "outcome", "sealedPrompt", "sealedAnswer", "skill", "level",
     )} == {
-        "model": "test-model", "temperature": "0.0", "seed": 7, "promptVersion": "1", "attempts": 1,
+        "model": "test-model", "temperature": "0.0", "seed": 7, "promptVersion": PROMPT_VERSION,
+        "attempts": 1,
         "tokensIn": 1200, "tokensOut": 40, "cost": COST, "pick": HELLO, "confidencePercent": 90,
         "outcome": "answered", "sealedPrompt": None, "sealedAnswer": None, "skill": HELLO, "level": "info",
     }  # fmt: skip
@@ -505,7 +506,8 @@ def test_graphql_tells_how_a_model_was_asked(client: tuple[Client, ModelGateway]
     assert model.pop("elapsedMs") > 0
     assert model == {
         "model": "test-model", "outcome": "ANSWERED", "pick": HELLO, "confidence": 0.93, "temperature": "0.0",
-        "seed": 7, "promptVersion": "1", "attempts": 1, "tokensIn": 1200, "tokensOut": 40, "cost": COST,
+        "seed": 7, "promptVersion": PROMPT_VERSION, "attempts": 1,
+        "tokensIn": 1200, "tokensOut": 40, "cost": COST,
     }  # fmt: skip
     assert (found["routerPhase"], found["skillName"], found["confidence"]) == ("phase2_llm", HELLO, 0.93)
     read = "query ($id: ID!) { decision(requestId: $id) { query model { outcome pick } } }"
@@ -555,3 +557,14 @@ def test_a_process_that_may_never_need_a_model_loads_it_when_it_does(server: str
                 return list(await asyncio.gather(*(preview(OPERATOR, QUERY) for _ in range(3))))
 
             assert {each.skill_name for each in loop.run(several())} == {HELLO}
+
+
+@pytest.mark.parametrize("name", ["LANGCHAIN_TRACING", "LANGCHAIN_HANDLER"])
+def test_a_tracer_of_the_environment_keeps_no_query_from_its_answer(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "true")
+    with empty_database(server) as dsn:
+        for service in started(tmp_path, dsn):
+            service.server.behaviour = picking(HELLO)
+            assert service.route(invoke=False).decision.skill_name == HELLO
