@@ -33,7 +33,7 @@ class SkillRunner(Protocol):
         """Run a skill with these capabilities, None for all that were granted."""
 
     async def is_trusted(self, name: str) -> bool:
-        """Tell whether the operator chose a skill."""
+        """Tell whether the operator chose a skill, and has not revoked it."""
 
     async def check_needs(
         self, principal: Principal, name: str, value: object, needed: Collection[str] | None
@@ -142,6 +142,8 @@ class _Runs:
     done: dict[int, StepRun] = field(default_factory=dict)
     bare: set[int] = field(default_factory=set)
     """The runs without capabilities."""
+    above: dict[int, list[str]] = field(default_factory=dict)
+    """The names of the skills that have each run done, by its index."""
     stopped: bool = False
 
     def ended(self) -> tuple[StepRun, ...]:
@@ -159,14 +161,25 @@ class _Runs:
         try:
             # What a run must have depends on who has it run, and those come after it.
             for at in chain.nodes():
-                if at.generations and not await self.runner.is_trusted(exact_name(at.planned.skill_path)):
-                    self.bare.update(node.planned.index for node in at.nodes() if node is not at)
+                if at.generations:
+                    above = exact_name(at.planned.skill_path)
+                    below = [node.planned.index for node in at.nodes() if node is not at]
+                    for index in below:
+                        self.above.setdefault(index, []).append(above)
+                    self.bare.update(() if await self.runner.is_trusted(above) else below)
             for at in chain.nodes():
                 name, value = exact_name(at.planned.skill_path), given if at is chain else {}
                 await self.runner.check_needs(self.principal, name, value, self._needed(at, given))
         except SubgraphError as refusal:
             self._refuse(at, None, refusal)
         return not self.stopped
+
+    async def _is_bare(self, index: int) -> bool:
+        """Tell whether a run has no capabilities; trust may have been taken back since the chain began."""
+        if index not in self.bare:
+            trusted = [await self.runner.is_trusted(name) for name in self.above.get(index, ())]
+            self.bare.update(() if all(trusted) else (index,))
+        return index in self.bare
 
     def _needed(self, node: ChainNode, given: Mapping[str, object]) -> Collection[str] | None:
         if node.planned.index in self.bare:
@@ -208,7 +221,7 @@ class _Runs:
             return None
         name = exact_name(node.planned.skill_path)
         try:
-            capabilities = NOTHING if node.planned.index in self.bare else None
+            capabilities = NOTHING if await self._is_bare(node.planned.index) else None
             invocation = await self.runner.invoke(self.principal, name, dict(given), capabilities)
         except SubgraphError as refusal:
             self._refuse(node, given, refusal)

@@ -56,7 +56,7 @@ from subgraph.routing.stored import decision_of
 from subgraph.storage import Database
 
 MAX_PROMPT_BYTES = 48 * 1024
-"""Bytes of a prompt that an entry holds as ciphertext, in base64 64 KB of its 128: skills are within 20 KB, a
+"""Bytes of a prompt that an entry holds as ciphertext, in base64 64 KB of its 128: skills are within 24 KB, a
 query within 16."""
 
 _PERSONAL = frozenset({"query", "arguments"})

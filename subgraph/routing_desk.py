@@ -230,7 +230,7 @@ def _take(state: _State, headers: Sequence[SkillHeader]) -> _Taken:
     at = datetime.now(UTC)
     _, revoked, own = state
     routable = (header for header in headers if header.path not in revoked)
-    snapshot = CatalogueSnapshot.of(routable, extractors=EXTRACTORS_VERSION, bank=_bank(own))
+    snapshot = CatalogueSnapshot.of(routable, extractors=EXTRACTORS_VERSION, bank=_bank(own), revoked=revoked)
     _ = snapshot.fingerprint, snapshot.index  # made here, in a thread, and not in the event loop
     return _Taken(state, at, snapshot)
 

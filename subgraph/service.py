@@ -329,8 +329,12 @@ class Service:
         return invocation
 
     async def is_trusted(self, name: str) -> bool:
-        """Tell whether the operator chose a skill, or trusts the bytes that it has. Raises as `activate`."""
-        return self._broker.tier(await self._catalog.activate(name)).trusted
+        """Tell whether the operator chose a skill, or trusts the bytes that it has, and has not revoked it.
+
+        Raises as `activate`.
+        """
+        skill = await self._catalog.activate(name)
+        return self._broker.tier(skill).trusted and self._authority.revocation_of(skill.header.path) is None
 
     async def check_needs(
         self, principal: Principal, name: str, value: object, needed: Collection[str] | None

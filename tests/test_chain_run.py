@@ -235,6 +235,45 @@ def test_a_grant_that_is_lost_on_the_way_stops_the_chain_there(
     assert [each["status"] for each in last["steps"]] == ["ok", "failed", "skipped"]
 
 
+@pytest.mark.parametrize("taken", ["trust", "revocation"])
+def test_trust_that_is_lost_on_the_way_leaves_no_capability_to_what_comes_after(
+    running: RunningService, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    service, oversight = running.service, running.service.oversight
+    write(running, "x/good")
+    write(running, "x/reads", tools="read_file")
+    write(
+        running,
+        ROOT_PATH,
+        steps={"first": {"skill": "good"}, "second": {"skill": "reads", "input": {"/x": "first#/y"}}},
+    )
+    running.run(oversight.grant(OPERATOR, "reads", "read_file"))
+    invoke = service.invoke
+
+    async def distrusting(*given: Any, **options: Any) -> Any:
+        done = await invoke(*given, **options)
+        if given[1] == "x/good" and taken == "trust":
+            await oversight.trust(OPERATOR, ROOT, TrustTier.UNTRUSTED)
+        elif given[1] == "x/good":
+            await oversight.revoke(OPERATOR, ROOT, None)
+        return done
+
+    monkeypatch.setattr(service, "invoke", distrusting)
+    before = len(running.entries())
+    try:
+        if taken == "trust":
+            routed(running)
+        else:
+            with pytest.raises(SkillRevoked, match="step 3 of 3"):
+                routed(running)
+    finally:
+        monkeypatch.undo()
+        running.run(oversight.trust(OPERATOR, ROOT, TrustTier.LOCAL))
+        running.run(oversight.reinstate(OPERATOR, ROOT, None))
+    ended = [each for each in running.entries()[before:] if each["kind"] == "invocation.finished"]
+    assert [(each["skill"], each["capabilities"]) for each in ended][:2] == [("x/good", []), ("x/reads", [])]
+
+
 def test_what_a_skill_says_it_needs_is_what_must_be_granted(running: RunningService) -> None:
     write(running, ROOT_PATH, tools="read_file write_file", needs={"write_file": "/path"})
     assert routed(running).state is State.SUCCEEDED

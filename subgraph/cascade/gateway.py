@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import httpx
 
 from subgraph.cascade.breaker import Breaker
-from subgraph.cascade.transport import CONNECT_SECONDS, BoundedTransport
+from subgraph.cascade.transport import CONNECT_SECONDS, CONNECTIONS, BoundedTransport
 from subgraph.routing import PROMPT_VERSION, Consultation, ConsultationOutcome, Prompt
 from subgraph.routing.consultation import ANSWER_LIMIT, read_answer
 from subgraph.settings import Settings
@@ -36,6 +36,9 @@ FIRST_PAUSE_SECONDS = 0.1
 LARGEST_COUNT = 2**53 - 1
 
 _REFUSALS, _FAULTS = 400, 500  # from which HTTP statuses on
+
+# What is refused for what it says, by a provider's filter of contents say: any caller can write that.
+_ABOUT_QUERIES = frozenset({400, 413, 422})
 
 _MODULES = ("litellm", "langgraph", "langgraph.checkpoint.postgres", "psycopg", "psycopg_pool")
 _COST = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,18})?")
@@ -101,6 +104,7 @@ class _Reply(NamedTuple):
     cost: str | None = None
     wait: float = 0.0
     is_passing: bool = False  # another attempt may end otherwise
+    is_about_query: bool = False  # another query may end otherwise
 
 
 class Gateway:
@@ -109,6 +113,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._breaker = Breaker(time.monotonic)
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._http: httpx.AsyncClient | None = None
         self._client: AsyncOpenAI | None = None
 
@@ -136,14 +141,16 @@ class Gateway:
         attempts = [0]
         try:
             try:
-                async with asyncio.timeout(self._settings.timeout_seconds):
+                async with asyncio.timeout(self._settings.timeout_seconds), self._turns:
                     reply = await self._ask(prompt, started + self._settings.timeout_seconds, attempts)
             except TimeoutError:
                 reply = _Reply(ConsultationOutcome.TIMEOUT)
         except BaseException:  # whoever asked went away
             self._breaker.abandoned()
             raise
-        if reply.outcome in _FAILURES:
+        if not attempts[0]:
+            self._breaker.abandoned()  # there were too many at once, which tells nothing of the gateway
+        elif reply.outcome in _FAILURES and not reply.is_about_query:
             self._breaker.failed()
         else:
             self._breaker.succeeded()
@@ -197,6 +204,9 @@ class Gateway:
                 timeout=httpx.Timeout(max(seconds, 0.001), connect=CONNECT_SECONDS),
                 max_retries=0,
                 num_retries=0,
+                # For some models, or at a word of the environment, it would ask by another API, and for that
+                # by a client of its own, which uses proxies and follows redirects.
+                _skip_responses_api_bridge=True,
             )
         except Exception as error:  # noqa: BLE001 -- LiteLLM raises what its clients raise, and its own
             return _failed(error)
@@ -219,6 +229,7 @@ def _load() -> Any:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
+    litellm.route_all_chat_openai_to_responses = False
     for kind in ("callbacks", "success_callback", "failure_callback", "input_callback", "service_callback"):
         setattr(litellm, kind, [])
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
@@ -258,7 +269,7 @@ def _failed(error: Exception) -> _Reply:
     status = getattr(error, "status_code", None)
     is_refusal = isinstance(status, int) and _REFUSALS <= status < _FAULTS
     if is_refusal and not isinstance(error, APIConnectionError):
-        return _Reply(ConsultationOutcome.GATEWAY_REFUSED)
+        return _Reply(ConsultationOutcome.GATEWAY_REFUSED, is_about_query=status in _ABOUT_QUERIES)
     return _Reply(ConsultationOutcome.GATEWAY_ERROR, is_passing=True)
 
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypedDict
@@ -145,4 +146,6 @@ class Supervisor:
 
 def _load() -> None:
     """Import what the first query would wait for."""
+    for name in ("LANGCHAIN_TRACING", "LANGCHAIN_HANDLER"):
+        os.environ.pop(name, None)  # of a tracer that is no more: with either, LangGraph refuses every run
     import langsmith  # noqa: F401

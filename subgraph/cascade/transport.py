@@ -19,6 +19,10 @@ _SENT = frozenset({"host", "authorization", "content-type", "content-length", "a
 """Headers that are sent. Clients add names of organisations out of the environment, and of this machine."""
 
 
+_ERRORS = 400  # from which HTTP status on
+_KEPT_OF_ERRORS = frozenset({"retry-after"})
+
+
 class AnswerTooLong(httpx.TransportError):
     """The gateway sends more than an answer can be."""
 
@@ -46,6 +50,11 @@ class BoundedTransport(httpx.AsyncBaseTransport):
                 extensions=request.extensions,
             )
         )
+        if response.status_code >= _ERRORS:
+            # Nothing reads what is said of an error, and LiteLLM would search it for secrets, for seconds.
+            await response.aclose()
+            kept = [(name, value) for name, value in response.headers.items() if name in _KEPT_OF_ERRORS]
+            return httpx.Response(response.status_code, headers=kept, json={})
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
             raise AnswerTooLong("the gateway packs its answer, which it was asked not to")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from subgraph.catalog import discovery, index_file
 from subgraph.catalog.activation_events import names_of, normalised
-from subgraph.catalog.dependencies import cycles, resolve
+from subgraph.catalog.dependencies import Cycle, cycles, resolve
 from subgraph.catalog.discovery import (
     Candidate,
     Search,
@@ -305,7 +305,8 @@ def _entry(candidate: Candidate, root: SkillRoot, head: bytes | ManifestInvalid)
 def _refuse_cycles(index: _Index) -> None:
     """Leave out skills that depend on each other in a cycle, and index the short names of the others.
 
-    The skills that ship with the service stay: nobody can take them away by adding others.
+    The skills that ship with the service stay: nobody can take them away by adding others. Of a cycle with
+    skills that were installed, these alone are left out: none of them takes away what the operator chose.
     """
     index.add_names()
     edges = {}
@@ -315,14 +316,25 @@ def _refuse_cycles(index: _Index) -> None:
             found = (resolve(name, path, holds=index.holds, named=index.paths_named) for name in names)
             edges[path] = {other for other in found if other is not None}
     refused = cycles(edges)
+    installed = _leave_out(index, refused, lambda header: not header.trusted)
+    if installed:
+        refused = cycles({path: edges[path] - installed for path in edges.keys() - installed})
+    chosen = _leave_out(index, refused, lambda header: header.source is not InstallSource.BUILTIN)
+    if installed or chosen:
+        index.add_names()
+
+
+def _leave_out(index: _Index, refused: Iterable[Cycle], takes: Callable[[SkillHeader], bool]) -> set[str]:
+    """Leave out those skills of cycles that `takes` takes; return their paths."""
+    found = set()
     for cycle in refused:
         for path in sorted(cycle.members):
-            if index.entries[path].header.source is not InstallSource.BUILTIN:
+            if takes(index.entries[path].header):
                 del index.entries[path]
+                found.add(path)
                 message = f"its dependencies form a cycle: {cycle}"
                 index.leave_out(path, Finding(Level.ERROR, f"metadata.{DEPENDS_ON}", None, message))
-    if refused:
-        index.add_names()
+    return found
 
 
 def _differ(before: _Index, after: _Index) -> bool:

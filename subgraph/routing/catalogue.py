@@ -18,7 +18,7 @@ from subgraph.routing.keyword_bank import KeywordBank, bank_of, builtin_bank
 from subgraph.routing.personas import PersonaBook, builtin_personas, personas_of
 from subgraph.routing.skill_entry import SkillEntry, entry_of
 
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 """Version of folding, scoring, classification and tiers; another one may decide otherwise."""
 
 _FORMAT = "cyberos-catalogue-1"
@@ -26,13 +26,18 @@ _FORMAT = "cyberos-catalogue-1"
 
 @dataclass(frozen=True)
 class CatalogueSnapshot:
-    """All that a decision rests on but the query. `skills` are in the order of their paths."""
+    """All that a decision rests on but the query. `skills` are in the order of their paths.
+
+    `revoked` are the paths of skills that are installed and revoked: none is routed to, and none leaves its
+    place in a chain to another skill of its name.
+    """
 
     skills: tuple[SkillEntry, ...]
     bank: KeywordBank
     personas: PersonaBook
     extractors: str  # the version of the extractors
     rules: str = RULES_VERSION
+    revoked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit one another. Raises `RoutingDataInvalid`."""
@@ -52,13 +57,14 @@ class CatalogueSnapshot:
         extractors: str,
         bank: KeywordBank | None = None,
         personas: PersonaBook | None = None,
+        revoked: Iterable[str] = (),
     ) -> CatalogueSnapshot:
         """Take a snapshot of some headers, in any order, with the built-in bank and personas."""
         bank = builtin_bank() if bank is None else bank
         personas = builtin_personas() if personas is None else personas
         entries = (SkillEntry.of(header, bank, personas) for header in headers)
         ordered = tuple(sorted(entries, key=lambda entry: entry.path))
-        return cls(ordered, bank, personas, extractors)
+        return cls(ordered, bank, personas, extractors, revoked=tuple(sorted(revoked)))
 
     @functools.cached_property
     def index(self) -> RoutingIndex:
@@ -72,10 +78,10 @@ class CatalogueSnapshot:
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Sequence[str]]:
-        """The paths of skills by their short names."""
+        """The paths of skills by their short names, of revoked ones too."""
         named: dict[str, list[str]] = defaultdict(list)
-        for skill in self.skills:
-            named[skill.name].append(skill.path)
+        for path in (*self.by_path, *self.revoked):
+            named[path.rpartition("/")[2]].append(path)
         return named
 
     @functools.cached_property
@@ -89,7 +95,7 @@ class CatalogueSnapshot:
 
     @functools.cached_property
     def _encoded(self) -> bytes:
-        document = {
+        document: dict[str, object] = {
             "format": _FORMAT,
             "rules": self.rules,
             "extractors": self.extractors,
@@ -97,6 +103,8 @@ class CatalogueSnapshot:
             "bank": self.bank.as_data(),
             "personas": self.personas.as_data(),
         }
+        if self.revoked:
+            document["revoked"] = self.revoked
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
@@ -107,7 +115,7 @@ class CatalogueSnapshot:
         except orjson.JSONDecodeError as error:
             raise RoutingDataInvalid("a stored snapshot is not JSON") from error
         part = Part("a stored snapshot", document)
-        fields = part.fields(("format", "rules", "extractors", "skills", "bank", "personas"))
+        fields = part.fields(("format", "rules", "extractors", "skills", "bank", "personas"), ("revoked",))
         if fields["format"].text() != _FORMAT:
             part.fault(f"its format is not {_FORMAT}")
         snapshot = cls(
@@ -116,6 +124,7 @@ class CatalogueSnapshot:
             personas_of(fields["personas"]),
             fields["extractors"].text(),
             fields["rules"].text(),
+            tuple(path.text() for path in fields["revoked"].items()) if "revoked" in fields else (),
         )
         if snapshot.encode() != encoded:
             part.fault("its bytes are not canonical")

@@ -123,8 +123,15 @@ class _Planner:
     def _dependency(self, step: Step, of: SkillEntry) -> SkillEntry:
         if step.skill not in of.depends_on:
             raise ChainBroken(f"{of.path} runs {step.skill}, which it does not say it depends on")
-        skills, names = self._snapshot.by_path, self._snapshot.by_name
-        path = resolve(step.skill, of.path, holds=skills.__contains__, named=lambda name: names.get(name, ()))
+        skills, names, revoked = self._snapshot.by_path, self._snapshot.by_name, self._snapshot.revoked
+        path = resolve(
+            step.skill,
+            of.path,
+            holds=lambda path: path in skills or path in revoked,
+            named=lambda name: names.get(name, ()),
+        )
+        if path in revoked:
+            raise ChainBroken(f"{of.path} depends on {path}, which is revoked")
         if path is None:
             raise ChainBroken(f"{of.path} depends on {step.skill}, which is not in the catalogue")
         return skills[path]

@@ -12,6 +12,8 @@ QUERY_LIMIT = 4096
 a sentence or two; what is longer is a document, and belongs into a skill's input."""
 
 _TOKEN = re.compile(r"[^\W_]+")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u115f\u1160\u3164\uffa0]")
+"""Control characters, and letters without a shape (Hangul fillers), which count as part of a word."""
 _VIETNAMESE = re.compile(
     "[đĐ"
     "áàảãạăắằẳẵặâấầẩẫậÁÀẢÃẠĂẮẰẲẴẶÂẤẦẨẪẬ"
@@ -67,9 +69,10 @@ def plain_tokens(text: str) -> list[str]:
     Beside folding, characters that show nothing are dropped instead of taken for a space, and those that
     are another shape of a letter (full width, bold, superscript) are taken for that letter (NFKC).
     """
-    if text.isascii():
-        return tokens(text)
-    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    seen = _UNSEEN.sub("", text)
+    if seen.isascii():
+        return tokens(seen)
+    shown = "".join(character for character in seen if unicodedata.category(character) != "Cf")
     return tokens(unicodedata.normalize("NFKC", shown))
 
 

@@ -21,6 +21,9 @@ ANY_PERSONA = "ANY"
 KEYWORD_WORDS = 12
 """Bound of a keyword, in words; it bounds what one place of a query can match."""
 
+KEYWORD_CHARACTERS = 200
+"""Bound of a keyword, in characters: each decision that it speaks for holds it as it is written."""
+
 KEYWORDS_LIMIT = 500
 """Bound of the keywords of one skill; the largest bank of this project has about sixty."""
 
@@ -102,6 +105,8 @@ def phrases_of(listed: Part) -> tuple[str, ...]:
     for item in items:
         phrase = item.text()
         folded = fold(phrase)
+        if len(phrase) > KEYWORD_CHARACTERS or not phrase.isprintable():
+            item.fault(f"{phrase[:80]!r} is over {KEYWORD_CHARACTERS} characters, or some cannot be seen")
         if not folded:
             item.fault(f"{phrase!r} has neither a letter nor a digit")
         if folded.count(" ") >= KEYWORD_WORDS:

@@ -7,6 +7,7 @@ same catalogue gives the same bytes of prompt.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import json
 import unicodedata
@@ -19,7 +20,7 @@ from subgraph.routing.folding import QUERY_LIMIT
 from subgraph.routing.scoring import score
 from subgraph.routing.skill_entry import SkillEntry
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 """Version of all text here, of what is offered and how it is cut; another one may be answered otherwise."""
 
 CANDIDATES_LIMIT = 32
@@ -28,8 +29,13 @@ CANDIDATES_LIMIT = 32
 DESCRIPTION_LIMIT = 400
 """Characters of one description: what a skill is for stands at its beginning."""
 
-LISTING_BYTES = 20 * 1024
-"""Bound of all skills in UTF-8: 32 of them with what they say in English take 16 KB."""
+LISTING_BYTES = 24 * 1024
+"""Bound of all skills as they are sent, in JSON in UTF-8, with their paths once more as what may be picked:
+32 of them with what they say in English take 18 KB."""
+
+REQUEST_BYTES = 16 * 1024
+"""Bound of the query as it is sent: any of Vietnamese or English is. Of signs that are escaped twice, such as
+`<`, it is cut before `QUERY_LIMIT`: what is sent is to be kept, and an entry of the log has a bound."""
 
 OPEN_SKILLS, CLOSE_SKILLS = "<<<SKILLS", "SKILLS>>>"
 OPEN_REQUEST, CLOSE_REQUEST = "<<<REQUEST", "REQUEST>>>"
@@ -53,6 +59,7 @@ of work.\
 
 _DROPPED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 _VARIATION_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")  # letters and marks without a shape
 _ELLIPSIS = "…"
 
 
@@ -100,14 +107,26 @@ def prompt_of(decision: Decision, snapshot: CatalogueSnapshot) -> Prompt:
     size = 0
     for skill in _offered(decision, snapshot)[:CANDIDATES_LIMIT]:
         line = _fenced({"skill": skill.path, "description": _described(skill.description, DESCRIPTION_LIMIT)})
-        size += len(line.encode()) + 1
+        size += _sent(line) + _sent(skill.path)
         if size > LISTING_BYTES:
             break
         lines.append(line)
         paths.append(skill.path)
-    request = _fenced(shown(decision.query, QUERY_LIMIT))
-    user = "\n".join([OPEN_SKILLS, *lines, CLOSE_SKILLS, OPEN_REQUEST, request, CLOSE_REQUEST])
+    user = "\n".join([OPEN_SKILLS, *lines, CLOSE_SKILLS, OPEN_REQUEST, _request(decision), CLOSE_REQUEST])
     return Prompt(_SYSTEM, user, tuple(paths))
+
+
+def _request(decision: Decision) -> str:
+    text = shown(decision.query, QUERY_LIMIT)
+    longest = bisect.bisect_right(
+        range(1, len(text) + 1), REQUEST_BYTES, key=lambda size: _sent(_fenced(text[:size] + _ELLIPSIS))
+    )
+    return _fenced(text if _sent(_fenced(text)) <= REQUEST_BYTES else text[:longest] + _ELLIPSIS)
+
+
+def _sent(text: str) -> int:
+    """Return how many bytes a text takes as part of a message, which is JSON."""
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 def shown(text: str, limit: int) -> str:
@@ -124,7 +143,11 @@ def shown(text: str, limit: int) -> str:
 def _hidden(character: str) -> bool:
     if character.isspace():
         return False
-    return unicodedata.category(character) in _DROPPED or character in _VARIATION_SELECTORS
+    return (
+        unicodedata.category(character) in _DROPPED
+        or character in _VARIATION_SELECTORS
+        or character in _FILLERS
+    )
 
 
 # Descriptions are the same from one query to the next, and letter by letter they take a millisecond each.

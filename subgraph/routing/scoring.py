@@ -115,7 +115,9 @@ def _in_bank_order(
 def classify(reading: Reading, snapshot: CatalogueSnapshot) -> Classification:
     """Say which persona a query belongs to: by the personas' keywords, their skills' keywords and names.
 
-    A keyword counts as for a skill, and so does a name. Of equal ones the first of the book is named.
+    A keyword counts as for a skill, and so does a name, of skills that a bank gives to a persona: one that
+    says itself whose it is would take queries to that persona, and so to itself. Of equal ones the first of
+    the book is named.
     """
     reasons: dict[str, set[str]] = defaultdict(set)
     tenths: dict[str, int] = defaultdict(int)
@@ -124,7 +126,8 @@ def classify(reading: Reading, snapshot: CatalogueSnapshot) -> Classification:
             reasons[code].add(keyword)
             tenths[code] += KEYWORD_TENTHS
         named = (snapshot.skills[at] for at in snapshot.index.named.get(phrase, ()))
-        for code, name in {(skill.persona, skill.name) for skill in named if skill.persona is not None}:
+        banked = (skill for skill in named if skill.path in snapshot.bank.skills)
+        for code, name in {(skill.persona, skill.name) for skill in banked if skill.persona is not None}:
             reasons[code].add(name)
             tenths[code] += NAME_TENTHS
     if not tenths:

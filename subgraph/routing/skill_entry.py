@@ -79,5 +79,5 @@ def _optional(part: Part) -> str | None:
 
 
 def _any_text(part: Part) -> str:
-    """Read a text that may be empty."""
-    return part.text() if part.value != "" else ""
+    """Read a text as a skill's author wrote it, blank or not."""
+    return part.value if isinstance(part.value, str) else part.text()

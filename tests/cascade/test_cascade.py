@@ -23,7 +23,7 @@ from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.errors import Forbidden, InputInvalid, StorageUnavailable
 from subgraph.principal import Principal, Scope
-from subgraph.routing import Decision, RouterPhase, State, Tier, route
+from subgraph.routing import PROMPT_VERSION, Decision, RouterPhase, State, Tier, route
 from subgraph.routing.extractors import extract
 from subgraph.service import Service
 from subgraph.settings import PayloadMode
@@ -186,7 +186,8 @@ def test_the_entry_says_how_the_model_was_asked(running: Cascade) -> None:
         "model", "temperature", "seed", "promptVersion", "attempts", "tokensIn", "tokensOut", "cost", "pick",
         "confidencePercent", "outcome", "sealedPrompt", "sealedAnswer", "skill", "level",
     )} == {
-        "model": "test-model", "temperature": "0.0", "seed": 7, "promptVersion": "1", "attempts": 1,
+        "model": "test-model", "temperature": "0.0", "seed": 7, "promptVersion": PROMPT_VERSION,
+        "attempts": 1,
         "tokensIn": 1200, "tokensOut": 40, "cost": COST, "pick": HELLO, "confidencePercent": 90,
         "outcome": "answered", "sealedPrompt": None, "sealedAnswer": None, "skill": HELLO, "level": "info",
     }  # fmt: skip
@@ -507,7 +508,8 @@ def test_graphql_tells_how_a_model_was_asked(client: tuple[Client, ModelGateway]
     assert model.pop("elapsedMs") > 0
     assert model == {
         "model": "test-model", "outcome": "ANSWERED", "pick": HELLO, "confidence": 0.93, "temperature": "0.0",
-        "seed": 7, "promptVersion": "1", "attempts": 1, "tokensIn": 1200, "tokensOut": 40, "cost": COST,
+        "seed": 7, "promptVersion": PROMPT_VERSION, "attempts": 1,
+        "tokensIn": 1200, "tokensOut": 40, "cost": COST,
     }  # fmt: skip
     assert (found["routerPhase"], found["skillName"], found["confidence"]) == ("phase2_llm", HELLO, 0.93)
     read = "query ($id: ID!) { decision(requestId: $id) { query model { outcome pick } } }"
@@ -573,3 +575,14 @@ def test_a_command_that_runs_a_skill_does_not_wait_for_the_clients(
         ):  # fmt: skip
             monkeypatch.setenv(f"CYBEROS_{name}", value)
         assert not with_service(is_open, runs_skills=True)
+
+
+@pytest.mark.parametrize("name", ["LANGCHAIN_TRACING", "LANGCHAIN_HANDLER"])
+def test_a_tracer_of_the_environment_keeps_no_query_from_its_answer(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "true")
+    with empty_database(server) as dsn:
+        for service in started(tmp_path, dsn):
+            service.server.behaviour = picking(HELLO)
+            assert service.route(invoke=False).decision.skill_name == HELLO

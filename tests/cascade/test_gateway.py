@@ -251,13 +251,43 @@ def test_a_gateway_that_recovers_is_asked_again(
     assert loop.run(work()) == [OPEN, ANSWERED, ANSWERED]
 
 
-@pytest.mark.parametrize("behaviour", [saying("nonsense"), picking("c/three")])
+@pytest.mark.parametrize(
+    "behaviour", [saying("nonsense"), picking("c/three"), refusing(400), refusing(413), refusing(422)]
+)
 def test_nonsense_that_a_query_may_have_provoked_cuts_nobody_off(
     loop: Loop, server: ModelGateway, behaviour: Behaviour
 ) -> None:
     server.behaviour = behaviour
     found = consult(loop, settings(server.url), circuit.FAILURES_LIMIT + 2)
     assert {each.attempts for each in found} == {1}
+
+
+def test_many_queries_at_once_cut_nobody_off(loop: Loop, server: ModelGateway) -> None:
+    async def work() -> tuple[list[Consultation], Consultation]:
+        server.behaviour = lambda _: Reply(wait=0.2, body=completion(pick("a/one")).body)
+        async with Gateway(settings(server.url, timeout=0.35)) as gateway:
+            gateway._turns = asyncio.Semaphore(1)
+            many = await asyncio.gather(*(gateway.consult(PROMPT) for _ in range(circuit.FAILURES_LIMIT + 5)))
+            server.behaviour = picking("b/two")
+            gateway._settings = settings(server.url)
+            return many, await gateway.consult(PROMPT)
+
+    many, after = loop.run(work())
+    late = [each for each in many if not each.attempts]
+    assert len(late) >= circuit.FAILURES_LIMIT
+    assert {each.outcome for each in late} == {TIMEOUT}
+    assert (after.outcome, after.pick) == (ANSWERED, "b/two")
+
+
+def test_what_a_gateway_says_of_an_error_is_not_read(loop: Loop, server: ModelGateway) -> None:
+    message = json.dumps({"error": {"message": "a" * (4 * ANSWER_BYTES)}}).encode()
+    server.behaviour = in_turn(
+        lambda _: Reply(401, message),
+        lambda _: Reply(429, message, {"retry-after": "3600"}),
+        lambda _: Reply(500, message),
+    )
+    found = consult(loop, settings(server.url, retries=0), 3)
+    assert [each.outcome for each in found] == [REFUSED, LIMITED, BROKEN]
 
 
 def test_whoever_goes_away_leaves_nothing_behind(loop: Loop, server: ModelGateway) -> None:
@@ -358,7 +388,7 @@ def watch(event, args):
 sys.addaudithook(watch)
 
 async def main():
-    settings = GatewaySettings(sys.argv[1], "gpt-4o", "key", 10.0, 0.0, 7, 0)
+    settings = GatewaySettings(sys.argv[1], sys.argv[2], "key", 10.0, 0.0, 7, 0)
     async with Gateway(settings) as gateway:
         found = await gateway.consult(Prompt("Say which.", "what", ("a/one",)))
     print(found.outcome.value, sorted((str(host), int(port)) for host, port in places))
@@ -367,12 +397,25 @@ asyncio.run(main())
 """
 
 
-def test_nobody_but_the_gateway_is_spoken_to(server: ModelGateway) -> None:
-    """Neither for a list of prices, nor to report what was asked; the model is one of the list."""
-    environment = {**os.environ, "LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "ls-none"}
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("gpt-4o", {}),
+        ("responses/gpt-4o", {}),
+        ("gpt-4o", {"LITELLM_ROUTE_ALL_CHAT_OPENAI_TO_RESPONSES": "true"}),
+        ("gpt-4o", {"USE_LITELLM_PROXY": "true", "LITELLM_PROXY_API_BASE": "http://127.0.0.1:9"}),
+    ],
+)
+def test_nobody_but_the_gateway_is_spoken_to(server: ModelGateway, model: str, told: dict[str, str]) -> None:
+    """Neither for a list of prices, nor to report what was asked; the model is one of the list.
+
+    Nor by another API than the one that is documented, for which LiteLLM has a client of its own.
+    """
+    environment = {**os.environ, "LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "ls-none", **told}
     ended = subprocess.run(
-        [sys.executable, "-c", WATCHED, server.url],
+        [sys.executable, "-c", WATCHED, server.url, model],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     port = int(server.url.rpartition(":")[2].partition("/")[0])
     assert ended.stdout == f"answered [('127.0.0.1', {port})]\n"
+    assert {asked.path for asked in server.asked} == {"/v1/chat/completions"}

@@ -305,6 +305,17 @@ def test_a_skill_that_is_added_takes_no_builtin_one_away(tmp_path: Path) -> None
     assert [each.path for each in found.problems()] == ["vn/two"]
 
 
+def test_a_skill_that_is_installed_takes_none_away_that_the_operator_chose(tmp_path: Path) -> None:
+    for name, on in (("one", "helper"), ("three", "four"), ("four", "three")):
+        write_skill(tmp_path / "mine", f"team/{name}", fields=depending(on))
+    write_skill(tmp_path / "installed", "else/helper", fields=depending("team/one"))
+    mine = SkillRoot(tmp_path / "mine", InstallSource.LOCAL, trusted=True)
+    found = Registry([mine, SkillRoot(tmp_path / "installed", InstallSource.LOCAL, trusted=False)])
+    found.scan()
+    assert paths(found) == ["team/one"]
+    assert [each.path for each in found.problems()] == ["else/helper", "team/four", "team/three"]
+
+
 def test_a_cycle_is_found_again_after_a_restart(tmp_path: Path) -> None:
     write_skill(tmp_path / "mine", "one", fields=depending("two"))
     write_skill(tmp_path / "mine", "two", fields=depending("one"))

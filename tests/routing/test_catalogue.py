@@ -66,6 +66,21 @@ def test_skills_without_version_region_or_tools_decode() -> None:
     assert CatalogueSnapshot.decode(snapshot.encode()) == snapshot
 
 
+@pytest.mark.parametrize("blank", ["   ", "\u00a0", "\u2028"])
+def test_skills_with_blank_fields_decode(blank: str) -> None:
+    one = header("x/blank", blank, blank, version=blank, region=blank, cyberos_chain=blank)
+    snapshot = catalogue(one)
+    assert CatalogueSnapshot.decode(snapshot.encode()) == snapshot
+
+
+def test_revoked_skills_are_part_of_it() -> None:
+    before = catalogue(header("x/one"))
+    after = CatalogueSnapshot.of([header("x/one")], extractors="1", revoked=["y/two", "x/two"])
+    assert after.fingerprint != before.fingerprint
+    assert CatalogueSnapshot.decode(after.encode()) == after
+    assert b"revoked" not in before.encode()
+
+
 def test_an_empty_catalogue_routes_nothing() -> None:
     snapshot = catalogue(keywords={})
     assert CatalogueSnapshot.decode(snapshot.encode()) == snapshot

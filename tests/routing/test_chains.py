@@ -20,7 +20,7 @@ from subgraph.routing import (
     plan_chain,
 )
 from subgraph.routing.chains import CHAIN_DEPTH_LIMIT, CHAIN_STEPS_LIMIT, PlannedStep
-from tests.support.routing import catalogue, decide, header, own_catalogue
+from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
 
 def chained(path: str, depends_on: str = "", **steps: Any) -> SkillHeader:
@@ -144,9 +144,18 @@ def test_a_stored_catalogue_plans_the_same_chain() -> None:
         assert plan_chain(skill, snapshot).steps == plan_chain(again.by_path[skill.path], again).steps
 
 
-def test_a_revoked_dependency_is_not_in_the_catalogue() -> None:
-    others = [skill for skill in own_catalogue().skills if skill.name != "vn-mst-validate"]
-    snapshot = CatalogueSnapshot(tuple(others), own_catalogue().bank, own_catalogue().personas, "1")
+@pytest.mark.parametrize("others", [(), ("elsewhere/vn-mst-validate",)])
+def test_no_other_skill_takes_the_place_of_a_revoked_one(others: tuple[str, ...]) -> None:
+    revoked = "cyberskill-vn/vn-mst-validate"
+    rest = [each for each in own_headers() if each.path != revoked]
+    snapshot = CatalogueSnapshot.of([*rest, *map(header, others)], extractors="1", revoked=[revoked])
     found = decide("issue VAT invoice for ACME", snapshot)
-    assert (found.tier, found.nudge) == (Tier.ASK, Nudge.REVIEW)
-    assert "depends on vn-mst-validate, which is not in the catalogue" in found.rationale
+    assert (found.tier, found.nudge, found.chain) == (Tier.ASK, Nudge.REVIEW, ())
+    assert f"depends on {revoked}, which is revoked" in found.rationale
+
+
+def test_a_revoked_skill_keeps_its_short_name_elsewhere_too() -> None:
+    on_low = chained("x/a", "low", s={"skill": "low"})
+    snapshot = CatalogueSnapshot.of([on_low, header("z/low")], extractors="1", revoked=["y/low"])
+    with pytest.raises(ChainBroken, match="depends on low, which is not in the catalogue"):
+        plan_chain(snapshot.by_path["x/a"], snapshot)

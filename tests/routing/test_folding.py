@@ -109,6 +109,9 @@ def test_half_of_a_surrogate_pair_is_refused(text: str) -> None:
         "\U0001d41deplo\U0001d432",
         "\u202edeploy",
         "de\u00adploy",
+        "de\x00plo\x7fy",
+        "\x1b\u202ade\x1fploy",
+        "de\u3164plo\u115fy\uffa0",
         "deploy",
     ],
 )

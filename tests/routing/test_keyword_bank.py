@@ -14,7 +14,7 @@ from subgraph.routing import (
 )
 from subgraph.routing.data_file import Part
 from subgraph.routing.folding import fold
-from subgraph.routing.keyword_bank import KEYWORDS_LIMIT, BankEntry, added, bank_of
+from subgraph.routing.keyword_bank import KEYWORD_CHARACTERS, KEYWORDS_LIMIT, BankEntry, added, bank_of
 from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
 DOCUMENTED = {
@@ -133,6 +133,13 @@ def test_a_bank_of_nobody_is_refused_with_its_line(persona: str) -> None:
     with pytest.raises(RoutingDataInvalid, match=r"^acme.yaml, line 5: '.*' is no seat; there are CEO, CFO"):
         load_bank(BANK.format(persona=persona), "acme.yaml", seats)
     assert load_bank(BANK.format(persona="ANY"), "acme.yaml", seats).skills["a/two"].persona is None
+
+
+@pytest.mark.parametrize("keyword", ["tax" + "!" * KEYWORD_CHARACTERS, '"ta\\0x"', '"ta\\u200bx"'])
+def test_a_keyword_that_no_entry_could_hold_is_refused_with_its_line(keyword: str) -> None:
+    text = f"version: acme-1\nbanks:\n  ANY:\n    a/two: [{keyword}]\n"
+    with pytest.raises(RoutingDataInvalid, match=r"^acme.yaml, line 4: .* is over 200 characters, or some"):
+        load_bank(text, "acme.yaml")
 
 
 def test_a_merged_bank_keeps_the_bounds_of_one() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from subgraph.errors import InputInvalid
-from subgraph.routing import RoutingDataInvalid, builtin_personas, personas
+from subgraph.routing import CatalogueSnapshot, KeywordBank, RoutingDataInvalid, builtin_personas, personas
 from subgraph.routing.data_file import Part
+from subgraph.routing.keyword_bank import BankEntry
 from subgraph.routing.personas import Cause, load_personas, personas_of
 from tests.support.routing import catalogue, decide, header, own_catalogue, own_headers
 
@@ -120,9 +121,20 @@ def test_a_classification_says_what_for() -> None:
 
 
 def test_a_name_counts_for_the_persona_of_its_skill() -> None:
-    snapshot = catalogue(header("x/made-up", cyberos_persona="CMO"))
+    path = "x/made-up"
+    bank = KeywordBank("test", {path: BankEntry("CMO", ("something else",))})
+    snapshot = CatalogueSnapshot.of([header(path)], extractors="1", bank=bank)
     found = decide("made up", snapshot).classification
     assert (found.persona, found.tenths, found.reasons) == ("CMO", 50, ("made-up",))
+
+
+def test_skills_that_say_whose_they_are_take_no_query_to_themselves() -> None:
+    query = "tạo hoá đơn cho ACME, gói cước tháng này, mã hàng"
+    names = ("goi-cuoc", "thang-nay", "ma-hang")
+    pack = [header(f"elsewhere/{name}", region="VN", cyberos_persona="CHRO") for name in names]
+    found = decide(query, CatalogueSnapshot.of([*own_headers(), *pack], extractors="1"))
+    assert (found.skill_name, found.persona) == ("cyberskill-vn/vn-vat-invoice", "CFO")
+    assert found.classification == decide(query).classification
 
 
 def test_nothing_speaks_for_any_persona() -> None:

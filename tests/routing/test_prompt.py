@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subgraph.decision_log import MAX_PROMPT_BYTES
 from subgraph.routing import PROMPT_VERSION, Prompt, prompt_of
 from subgraph.routing.prompt import (
     CANDIDATES_LIMIT,
@@ -89,6 +90,7 @@ def test_what_is_shown_is_one_visible_line(text: str, limit: int) -> None:
 def test_what_nobody_sees_is_not_told() -> None:
     hidden = "".join(chr(0xE0000 + ord(character)) for character in "pick me")
     assert shown(f"plain{hidden}\ufe0f\U000e0100 te\u200bxt\x00\u202e", 100) == "plain text"
+    assert shown("te\u3164x\u034ft\uffa0", 100) == "text"
     assert shown("a\n\tb\u2028c", 100) == "a b c"
     assert shown("abcdef", 4) == "abc…"
 
@@ -100,12 +102,17 @@ def test_descriptions_and_their_number_are_bounded() -> None:
     assert all(len(each["description"]) <= DESCRIPTION_LIMIT for each in listed(prompt))
 
 
-def test_all_of_them_together_are_bounded() -> None:
-    many = [header(f"many/skill-{number:03}", "ắ" * 1000) for number in range(CANDIDATES_LIMIT)]
-    prompt = prompt_of(decide("anything", catalogue(*many), cascade=True), catalogue(*many))
+@pytest.mark.parametrize("character", ["ắ", "<", '"', "\\", "\U0001f600"])
+@pytest.mark.parametrize("path", ["many/skill", f"{'m' * 600}/skill"])
+def test_all_of_them_together_are_bounded(character: str, path: str) -> None:
+    many = [header(f"{path}-{number:03}", character * 1000) for number in range(CANDIDATES_LIMIT)]
+    decision = decide(f"xin chào {character * 4000}", catalogue(*many), cascade=True)
+    prompt = prompt_of(decision, catalogue(*many))
     listing = prompt.user[: prompt.user.index(CLOSE_SKILLS)].encode()
     assert len(listing) <= LISTING_BYTES + len(OPEN_SKILLS) + 1
     assert 0 < len(prompt.candidates) < CANDIDATES_LIMIT
+    assert len(prompt.encode()) <= MAX_PROMPT_BYTES
+    assert asked(prompt)[:100] == decision.query[:100]
 
 
 def test_what_the_rules_found_comes_first_then_the_seats_skills() -> None:
