@@ -73,7 +73,7 @@ class Cascade(RunningService):
 
     def alone(self, query: str) -> Decision:
         """What the rules decide without a model."""
-        snapshot = self.run(self.service.routing_desk._current()).snapshot
+        snapshot = self.run(self.service.routing_desk.snapshot())
         return route(query, snapshot, extract)
 
     def rows(self, table: str) -> list[asyncpg.Record]:
