@@ -194,7 +194,7 @@ def test_too_many_capabilities_are_refused_not_cut(running: RunningService) -> N
 
 def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     running.run(running.service.check_ready())
-    monkeypatch.setattr(running.service._pool._lanes, "_workers", set())
+    monkeypatch.setattr(running.service._runtime.pool._lanes, "_workers", set())
     with pytest.raises(ExecutionFailed, match="no worker"):
         running.run(running.service.check_ready())
 
