@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
-from subgraph.audit.entry import Entry, text
+from subgraph.audit.entry import Entry
 from subgraph.audit.invocations import ErrorNote
 
 
@@ -112,7 +112,7 @@ class FinishedRouting(Entry):
             "requestId": self.request_id,
             "code": self.state,
             "invocationId": self.invocation_id,
-            "error": self.error and {"code": self.error.code, "message": text(self.error.message)},
+            "error": self.error and self.error.fields(),
         }
 
 
