@@ -11,7 +11,7 @@ from subgraph.audit import ErrorNote
 from subgraph.catalog import Catalog
 from subgraph.chain_run import ChainRun, SkillRunner, StepRun, run_chain
 from subgraph.decision_log import DecisionLog, RecordedDecision
-from subgraph.errors import ExecutionFailed, Overloaded, StorageUnavailable
+from subgraph.errors import ExecutionFailed, Overloaded, StorageUnavailable, SubgraphError
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal, Scope
 from subgraph.routing import ChainNode, Decision, State, plan_chain
@@ -73,7 +73,8 @@ class Dispatcher:
         2. One that leaves something to ask, or that a person has to make, is returned as it is.
         3. Any other is invoked after the skills that it has run before it, each as every call is: by the same
            broker, under the same grants. Nothing is begun before all that they need is granted.
-        4. How that ended is recorded, also where it was refused; then the refusal is raised.
+        4. How that ended is recorded, also where it was refused; then the refusal is raised, with a note of
+           the request, by which the record is found.
         """
         principal.require(Scope.ROUTE)
         if invoke:
@@ -85,7 +86,12 @@ class Dispatcher:
         if given is None or decision.skill_name is None:
             return Dispatched(decision, state, recorded, None)  # 2
         chain = plan_chain(snapshot.by_path[decision.skill_name], snapshot)
-        run = await self._run(principal, chain, given, decision.request_id or "", recorded)  # 3, 4
+        try:
+            run = await self._run(principal, chain, given, decision.request_id or "", recorded)  # 3, 4
+        except SubgraphError as refusal:
+            if recorded is not None:
+                refusal.add_note(f"request: {decision.request_id}")
+            raise
         state = State.SUCCEEDED if run.error is None else State.FAILED
         return Dispatched(decision, state, recorded, run)
 

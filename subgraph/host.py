@@ -39,7 +39,7 @@ class SkillHost:
             roots = tuple(Path(directory).expanduser().absolute() for directory in directories)
             chosen = chosen.model_copy(update={"skill_roots": roots})
         self._principal: Principal = LOCAL_OPERATOR if actor is None else replace(LOCAL_OPERATOR, actor=actor)
-        self._service = Service(chosen)
+        self._service = Service(chosen, loads_clients=False)
 
     async def __aenter__(self) -> Self:
         await self._service.__aenter__()

@@ -81,10 +81,11 @@ class Service:
     which skill a query is for is asked at the `routing_desk`, acted on by the `dispatcher` and kept in the
     `decision_log`; `keyword_banks` has the words that an operator adds.
     `runs_skills` False starts no processes, for whoever only reads or decides; `invoke` then raises
-    `ExecutionFailed`.
+    `ExecutionFailed`. `loads_clients` False leaves the clients of a gateway, which take seconds, to the
+    first query that needs them, for a process that may never have one.
     """
 
-    def __init__(self, settings: Settings, *, runs_skills: bool = True) -> None:
+    def __init__(self, settings: Settings, *, runs_skills: bool = True, loads_clients: bool = True) -> None:
         self.settings = settings
         self._runs_skills = runs_skills
         self._database = Database(settings)
@@ -121,7 +122,7 @@ class Service:
         self._supervisor = (
             None
             if gateway is None
-            else Supervisor(self._database, self._subjects, gateway, at_once=runs_skills)
+            else Supervisor(self._database, self._subjects, gateway, at_once=loads_clients)
         )
         self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
         self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)

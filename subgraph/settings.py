@@ -42,8 +42,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _described(problem: ErrorDetails) -> str:
-    name = f"{_PREFIX}{'_'.join(map(str, problem['loc'])).upper()}" if problem["loc"] else "settings"
-    return f"{name}: {problem['msg']}"
+    said = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # several settings, which the message names
+        return said
+    return f"{_PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {said}"
 
 
 def bundled(name: str) -> Path:

@@ -122,7 +122,8 @@ def route(
         say_steps(done)
         if run is not None:
             say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
-            say_line("stdout:", (run.stdout or "").rstrip("\n"))
+            if printed := (run.stdout or "").rstrip():
+                say_line("stdout:", printed)
     if done.error is not None:
         tell("error", f"{done.error.code}: {done.error.message}")
     if done.recorded is not None and format_ is Format.TEXT:

@@ -17,7 +17,7 @@ from subgraph.execution.invocation import Invocation
 from subgraph.routing import Consultation, Decision
 from subgraph.routing_desk import skill_input
 
-UNKNOWN = "(the log holds a commitment alone)"
+UNKNOWN = "(the log holds a commitment alone, or the key was destroyed)"
 """Stands for what is read back and cannot be."""
 
 say_line = functools.partial(say_fact, width=13)
@@ -33,8 +33,8 @@ def say_steps(done: Dispatched) -> None:
     for each in done.steps:
         run = "" if each.invocation is None else f"  exit={each.invocation.exit_code}"
         say(f"  - {each.planned.name}: {each.planned.skill_path}  {each.status.value}{run}")
-        if each is done.run.failed and each.invocation is not None:
-            say(f"    {(each.invocation.stdout or '').rstrip()}")
+        if each is done.run.failed and each.invocation is not None and each.invocation.stdout:
+            say(f"    {each.invocation.stdout.rstrip()}")
 
 
 def say_decision(decision: Decision, *, is_open: bool = True) -> None:
@@ -128,7 +128,7 @@ def way_on(decision: Decision) -> str:
     if decision.skill_name is None:
         return ""
     if not decision.may_invoke:
-        return " — there is something to ask first"
+        return " — it cannot be run" if decision.question is None else " — there is something to ask first"
     return " — pass --invoke to dispatch through the Skill host"
 
 

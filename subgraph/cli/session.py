@@ -54,9 +54,8 @@ def with_service(
         return asyncio.run(session())
     except SubgraphError as error:
         hint = _HINTS.get(error.code)
-        fail(
-            f"{error.code}: {error.message}" + (f"\nhere: cyberos-skill-cli {hint}" if hint else ""), REFUSED
-        )
+        lines = [f"{error.code}: {error.message}", *([f"here: cyberos-skill-cli {hint}"] if hint else [])]
+        fail("\n".join([*lines, *getattr(error, "__notes__", [])]), REFUSED)
 
 
 def _service(*, runs_skills: bool, workspace: Path | None) -> Service:
@@ -65,7 +64,7 @@ def _service(*, runs_skills: bool, workspace: Path | None) -> Service:
         settings = load_settings(os.environ)
         if workspace is not None:
             settings = settings.model_copy(update={"workspace": workspace})
-        return Service(settings, runs_skills=runs_skills)
+        return Service(settings, runs_skills=runs_skills, loads_clients=False)
     except ValueError as error:
         fail(str(error), MISUSED)
 

@@ -246,9 +246,8 @@ def _case(node: yaml.Node, name: str) -> Case:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise EvaluationInvalid(
-            f"{name}:{_line(node)}: {place + ': ' if place else ''}{first['msg']}"
-        ) from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise EvaluationInvalid(f"{name}:{_line(node)}: {place + ': ' if place else ''}{said}") from error
 
 
 def _refuse_repetition(cases: Iterable[tuple[Case, int]], name: str) -> None:

@@ -282,14 +282,16 @@ MISSING = "0191b2f0-0000-4000-8000-000000000001"
 
 DISPATCH = """
 mutation ($name: String!, $arguments: JSON!) {
-  dispatchSkill(skillName: $name, arguments: $arguments) { exitCode stdout stderr startedAt endedAt }
+  dispatchSkill(skillName: $name, arguments: $arguments) {
+    exitCode stdout stderr startedAt endedAt error { code message }
+  }
 }
 """
 
 
 def test_a_skill_is_dispatched_with_the_arguments_of_a_decision(client: Client) -> None:
     done = client.data(DISPATCH, name="vn-vat-invoice", arguments={"mst": "0123456789"})["dispatchSkill"]
-    assert (done["exitCode"], done["stdout"]) == (0, '{"buyer_mst":"0123456789"}')
+    assert (done["exitCode"], done["stdout"], done["error"]) == (0, '{"buyer_mst":"0123456789"}', None)
     assert client.code(DISPATCH, name="vn-vat-invoice", arguments=[]) == "INPUT_INVALID"
     assert client.code(DISPATCH, name="nowhere", arguments={}) == "SKILL_NOT_FOUND"
 

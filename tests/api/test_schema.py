@@ -164,7 +164,7 @@ ADDED = {
         "tier",
     },
     "Candidate": {"breakdown"},
-    "InvocationResult": set(),
+    "InvocationResult": {"error"},
     "RoutingPreview": set(),
     "Query": {
         "_entities",

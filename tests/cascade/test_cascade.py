@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from subgraph.audit.payloads import Part
 from subgraph.cascade.breaker import FAILURES_LIMIT
 from subgraph.cascade.threads import Threads
+from subgraph.cli.session import with_service
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.errors import Forbidden, InputInvalid, StorageUnavailable
@@ -546,7 +548,7 @@ def test_a_process_that_may_never_need_a_model_loads_it_when_it_does(server: str
     with empty_database(server) as dsn, model_gateway(picking(HELLO)) as gateway, event_loop() as loop:
         settings = cascade(tmp_path, dsn, gateway)
         write_skill(settings.skill_roots[0], HELLO, guest=component(ECHO))
-        with loop.entered(Service(settings, runs_skills=False)) as service:
+        with loop.entered(Service(settings, runs_skills=False, loads_clients=False)) as service:
             assert service._supervisor is not None
             assert service._supervisor._resources is None
 
@@ -555,3 +557,19 @@ def test_a_process_that_may_never_need_a_model_loads_it_when_it_does(server: str
                 return list(await asyncio.gather(*(preview(OPERATOR, QUERY) for _ in range(3))))
 
             assert {each.skill_name for each in loop.run(several())} == {HELLO}
+
+
+def test_a_command_that_runs_a_skill_does_not_wait_for_the_clients(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_open(service: Service, _: Principal) -> bool:
+        assert service._supervisor is not None
+        return service._supervisor._resources is not None
+
+    with empty_database(server) as dsn:
+        for name, value in (
+            ("HOME", os.fspath(tmp_path)), ("DATABASE_URL", dsn), ("WORKERS", "1"),
+            ("LLM_URL", "https://gateway.example/v1"), ("LLM_MODEL", "any"),
+        ):  # fmt: skip
+            monkeypatch.setenv(f"CYBEROS_{name}", value)
+        assert not with_service(is_open, runs_skills=True)

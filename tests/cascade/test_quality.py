@@ -62,7 +62,7 @@ def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
                 "llm_timeout_ms": 20_000,
             }
         )
-        with loop.entered(Service(settings, runs_skills=False)) as service:
+        with loop.entered(Service(settings, runs_skills=False, loads_clients=False)) as service:
             yield Running(loop, service, gateway)
 
 

@@ -39,6 +39,12 @@ def shell(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[She
         yield Shell(tmp_path_factory.mktemp("home"), dsn, cuo.app)
 
 
+def write_skill(root: Path, name: str, script: str, head: str = "") -> None:
+    (root / name / "scripts").mkdir(parents=True)
+    (root / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: An example.\n{head}---\nBody.\n")
+    (root / name / "scripts" / "main.py").write_text(f"{script}\n")
+
+
 def answer(shell: Shell, *words: str) -> dict[str, object]:
     ended = shell(*words, "--format", "json")
     assert ended.exit_code == 0, ended
@@ -180,8 +186,10 @@ def test_a_query_is_routed_invoked_and_recorded_as_the_document_prints_it(shell:
 
     explained = shell("explain", found[2])
     assert explained.exit_code == 0
-    assert explained.stdout.startswith("query:       (the log holds a commitment alone)\n")
-    assert "  arguments:  (the log holds a commitment alone)\n" in explained.stdout
+    assert explained.stdout.startswith(
+        "query:       (the log holds a commitment alone, or the key was destroyed)\n"
+    )
+    assert "  arguments:  (the log holds a commitment alone, or the key was destroyed)\n" in explained.stdout
     assert '  rationale:  "2 keyword hits"\n' in explained.stdout
     assert "\nstate:       succeeded\ninvocation:  exit=0  " in explained.stdout
     assert explained.stdout.endswith(rest)
@@ -217,6 +225,34 @@ def test_what_was_to_be_invoked_and_was_not_ends_with_1(shell: Shell) -> None:
     found = json.loads(shell("route", "hello there", "--invoke", "--record", "--format", "json").stdout)
     assert (found["state"], found["result"]["exitCode"]) == ("succeeded", 0)
     assert found["recorded"]["address"].startswith("brain://meta/cuo-decisions/")
+
+
+def test_a_skill_of_one_s_own_says_what_it_lacks(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn:
+        shell = Shell(tmp_path, dsn, cuo.app)
+        write_skill(shell.skills, "count-days", "import sys; sys.exit('no days are given')")
+        write_skill(shell.skills, "ask-leave", "print('{}')", "allowed-tools: write_file\n")
+        steps = '{"steps": {"a": {"skill": "nobody"}}}'
+        chain = f"metadata: {{cyberos-depends-on: nobody, cyberos-chain: '{steps}'}}\n"
+        write_skill(shell.skills, "plan-leave", "print('{}')", chain)
+
+        failed = shell("route", "count days", "--invoke")
+        assert re.fullmatch(
+            r"decision:    count-days \(conf=0\.5\)\ninvocation:  exit=1  elapsed_ms=[0-9.]+\n", failed.stdout
+        )
+        assert failed.stderr == "[error]      EXECUTION_FAILED: no days are given\n"
+
+        refused = shell("route", "ask leave", "--invoke", "--record")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("GRANT_REQUIRED: ")
+        request = refused.stderr.splitlines()[-1].removeprefix("request: ")
+        assert answer(shell, "explain", request)["state"] == "failed"
+        assert "request: " not in shell("route", "ask leave", "--invoke").stderr
+
+        broken = shell("route", "plan leave", "--invoke")
+        assert broken.exit_code == 1
+        assert "it cannot be run: plan-leave depends on nobody" in broken.stdout
+        assert broken.stdout.endswith("\n(not invoked — it cannot be run)\n")
 
 
 def test_a_decision_that_comes_out_otherwise_ends_with_1(

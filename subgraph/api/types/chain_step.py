@@ -9,6 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from subgraph import routing
+from subgraph.api.types.invocation import InvocationError
 from subgraph.audit import ChainStepNote, FinishedInvocation
 from subgraph.chain_run import StepRun, StepStatus
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
@@ -32,6 +33,7 @@ class InvocationResult:
     )
     started_at: datetime = strawberry.field(description="When it started.")
     ended_at: datetime = strawberry.field(description="When it ended.")
+    error: InvocationError | None = strawberry.field(description="Why it failed; null for exit code 0.")
 
     @classmethod
     def executed(cls, invocation: ExecutedInvocation) -> Self:
@@ -42,6 +44,7 @@ class InvocationResult:
             stderr=invocation.stderr or "",
             started_at=invocation.started_at,
             ended_at=invocation.ended_at,
+            error=InvocationError.of(invocation.error),
         )
 
     @classmethod
@@ -53,6 +56,7 @@ class InvocationResult:
             stderr="",
             started_at=entry.started_at,
             ended_at=entry.ended_at,
+            error=InvocationError.of(entry.error),
         )
 
 
