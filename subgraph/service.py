@@ -27,14 +27,7 @@ from subgraph.audit_trail import AuditTrail
 from subgraph.capabilities import Authority, Broker
 from subgraph.cascade.gateway import GatewaySettings
 from subgraph.cascade.supervisor import Supervisor
-from subgraph.catalog import (
-    ActivatedSkill,
-    Catalog,
-    InstallSource,
-    Problem,
-    SkillHeader,
-    SkillRoot,
-)
+from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, Problem, SkillHeader, SkillRoot
 from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP
 from subgraph.catalog.prompt import available_skills, skill_prompt
 from subgraph.decision_log import DecisionLog

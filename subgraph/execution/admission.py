@@ -11,13 +11,7 @@ from subgraph.capabilities import Capability, TrustTier
 from subgraph.catalog import ActivatedSkill
 from subgraph.errors import SubgraphError
 from subgraph.execution.executors import Run
-from subgraph.execution.invocation import (
-    Executor,
-    Invocation,
-    InvocationRequest,
-    RunIdentity,
-    parse_output,
-)
+from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, RunIdentity, parse_output
 from subgraph.execution.limits import ExitCode, Limits
 from subgraph.execution.protocol import Reply
 

@@ -18,11 +18,7 @@ from subgraph.audit.payloads import MAX_SEALED_BYTES, Part
 from subgraph.catalog import ActivatedSkill
 from subgraph.errors import Overloaded, StorageUnavailable, SubgraphError
 from subgraph.execution.admission import AdmittedRun
-from subgraph.execution.invocation import (
-    Invocation,
-    InvocationRequest,
-    RunIdentity,
-)
+from subgraph.execution.invocation import Invocation, InvocationRequest, RunIdentity
 from subgraph.execution.protocol import Reply
 
 _PAGES_AT_ONCE = 32
