@@ -114,7 +114,7 @@ class DecisionLog:
 
     async def record(self, decision: Decision, snapshot: CatalogueSnapshot, state: State) -> RecordedDecision:
         """Write a stamped decision, after what it rests on. Also raises `Overloaded`."""
-        request_id, actor = decision.request_id or "", decision.actor or ""
+        request_id, actor = decision.stamp
         key = await self._subjects.of(actor)
         if self._kept != snapshot.fingerprint:
             await self._database.execute("snapshot_put", snapshot.fingerprint, snapshot.encode())
@@ -177,23 +177,21 @@ class DecisionLog:
 
     async def finish(
         self, recorded: RecordedDecision, invocation: Invocation | None, error: ErrorNote | None
-    ) -> State:
+    ) -> None:
         """Write what became of a decision that was invoked. Also raises `Overloaded`."""
         decision = recorded.decision
-        request_id = decision.request_id or ""
-        state = State.SUCCEEDED if error is None else State.FAILED
+        request_id, actor = decision.stamp
         await self._ledger.append(
             FinishedRouting(
-                actor=decision.actor or "",
+                actor=actor,
                 entry_id=str(outcome_id(UUID(request_id))),
                 request_id=request_id,
-                state=state.value,
+                state=(State.SUCCEEDED if error is None else State.FAILED).value,
                 skill=decision.skill_name or "",
                 invocation_id=None if invocation is None else str(invocation.invocation_id),
                 error=error,
             )
         )
-        return state
 
     async def find(self, principal: Principal, request_ids: Sequence[UUID]) -> dict[UUID, RecordedDecision]:
         """Find decisions by the IDs of their requests; those that are not there are left out."""

@@ -87,7 +87,7 @@ class Dispatcher:
             return Dispatched(decision, state, recorded, None)  # 2
         chain = plan_chain(snapshot.by_path[decision.skill_name], snapshot)
         try:
-            run = await self._run(principal, chain, given, decision.request_id or "", recorded)  # 3, 4
+            run = await self._run(principal, chain, given, decision.stamp[0], recorded)  # 3, 4
         except SubgraphError as refusal:
             if recorded is not None:
                 refusal.add_note(f"request: {decision.request_id}")
