@@ -40,6 +40,7 @@ from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
 from subgraph.chain_run import ChainRun
 from subgraph.errors import InputInvalid
 from subgraph.execution.invocation import Invocation
+from subgraph.lifecycle import Decided, Lifecycle, Moment, moments_of
 from subgraph.principal import Principal, Scope
 from subgraph.routing import (
     CatalogueSnapshot,
@@ -76,7 +77,7 @@ class RecordedDecision:
     `transcript` is what was sent to a model and what it answered, None where nobody was asked or nobody can
     read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them,
     or can read them any more. `state` is how far it came; `run` and `error` are those of one that was
-    invoked, and `steps` what became of its chain.
+    invoked, and `steps` what became of its chain. `lifecycle` are the states that it went through, and when.
     """
 
     record: AuditRecord
@@ -87,6 +88,7 @@ class RecordedDecision:
     error: ErrorNote | None = None
     transcript: Transcript | None = None
     steps: tuple[ChainStepNote, ...] = ()
+    lifecycle: tuple[Moment, ...] = ()
 
     @property
     def chain(self) -> str:
@@ -112,8 +114,11 @@ class DecisionLog:
         self._subjects = subjects
         self._kept: str | None = None  # the fingerprint of the snapshot that was stored last
 
-    async def record(self, decision: Decision, snapshot: CatalogueSnapshot, state: State) -> RecordedDecision:
+    async def record(self, decided: Decided, state: State) -> RecordedDecision:
         """Write a stamped decision, after what it rests on. Also raises `Overloaded`."""
+        decision, snapshot, lifecycle = decided
+        if state is not State.INVOKING:
+            lifecycle.reach(State.RECORDED)
         request_id, actor = decision.stamp
         key = await self._subjects.of(actor)
         if self._kept != snapshot.fingerprint:
@@ -126,6 +131,7 @@ class DecisionLog:
             actor=actor,
             entry_id=request_id,
             state=state.value,
+            lifecycle=lifecycle.notes,
             skill=decision.skill_name,
             facts={
                 name: value
@@ -140,7 +146,10 @@ class DecisionLog:
             else None,
         ).encode()
         seq = await self._ledger.append(entry)
-        return RecordedDecision(AuditRecord(seq, entry), decision, is_open=True, state=state)
+        moments = tuple(lifecycle.moments)
+        return RecordedDecision(
+            AuditRecord(seq, entry), decision, is_open=True, state=state, lifecycle=moments
+        )
 
     def _consulted(self, asked: Consultation, request_id: str, actor: str, key: SubjectKey) -> ConsultedModel:
         def sealed(part: Part, data: bytes, limit: int) -> dict[str, object] | None:
@@ -177,21 +186,28 @@ class DecisionLog:
 
     async def finish(
         self, recorded: RecordedDecision, invocation: Invocation | None, error: ErrorNote | None
-    ) -> None:
-        """Write what became of a decision that was invoked. Also raises `Overloaded`."""
+    ) -> Lifecycle:
+        """Write what became of a decision that was invoked; return its last states.
+
+        Also raises `Overloaded`.
+        """
         decision = recorded.decision
         request_id, actor = decision.stamp
+        state = State.SUCCEEDED if error is None else State.FAILED
+        ended = Lifecycle.of(state, State.RECORDED)
         await self._ledger.append(
             FinishedRouting(
                 actor=actor,
                 entry_id=str(outcome_id(UUID(request_id))),
                 request_id=request_id,
-                state=(State.SUCCEEDED if error is None else State.FAILED).value,
+                state=state.value,
+                lifecycle=ended.notes,
                 skill=decision.skill_name or "",
                 invocation_id=None if invocation is None else str(invocation.invocation_id),
                 error=error,
             )
         )
+        return ended
 
     async def find(self, principal: Principal, request_ids: Sequence[UUID]) -> dict[UUID, RecordedDecision]:
         """Find decisions by the IDs of their requests; those that are not there are left out."""
@@ -275,6 +291,7 @@ class DecisionLog:
         return [
             dataclasses.replace(
                 _recorded(each, keys.get(each.actor), outcomes[identifier], invocations),
+                lifecycle=(*moments_of(each.body), *moments_of(outcomes[identifier])),
                 steps=_steps(entries.get(chain_id(identifier))),
                 transcript=_transcript(entries.get(consultation_id(identifier)), keys.get(each.actor)),
             )

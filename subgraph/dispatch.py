@@ -13,6 +13,7 @@ from subgraph.chain_run import ChainRun, SkillRunner, StepRun, run_chain
 from subgraph.decision_log import DecisionLog, RecordedDecision
 from subgraph.errors import ExecutionFailed, Overloaded, StorageUnavailable, SubgraphError
 from subgraph.execution.invocation import Invocation
+from subgraph.lifecycle import Lifecycle, Moment
 from subgraph.principal import Principal, Scope
 from subgraph.routing import ChainNode, Decision, State, plan_chain
 from subgraph.routing.extractors import to_input
@@ -21,10 +22,14 @@ from subgraph.routing_desk import RoutingDesk, skill_input
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """A decision, its record where it has one, and its runs where there were any."""
+    """A decision, its record where it has one, and its runs where there were any.
+
+    `moments` are the states that it went through, and `state` the last one before it was recorded.
+    """
 
     decision: Decision
     state: State
+    moments: tuple[Moment, ...]
     recorded: RecordedDecision | None
     run: ChainRun | None
 
@@ -79,21 +84,23 @@ class Dispatcher:
         principal.require(Scope.ROUTE)
         if invoke:
             principal.require(Scope.INVOKE)
-        decision, snapshot = await self._desk.decide(principal, query, persona)
+        decided = await self._desk.decide(principal, query, persona)
+        decision, snapshot, lifecycle = decided
         given = skill_input(decision) if invoke and decision.may_invoke else None
         state = decision.state if given is None else State.INVOKING
-        recorded = await self._log.record(decision, snapshot, state) if record else None  # 1
+        lifecycle.reach(state)
+        recorded = await self._log.record(decided, state) if record else None  # 1
         if given is None or decision.skill_name is None:
-            return Dispatched(decision, state, recorded, None)  # 2
+            return Dispatched(decision, state, tuple(lifecycle.moments), recorded, None)  # 2
         chain = plan_chain(snapshot.by_path[decision.skill_name], snapshot)
         try:
-            run = await self._run(principal, chain, given, decision.stamp[0], recorded)  # 3, 4
+            run, ended = await self._run(principal, chain, given, decision.stamp[0], recorded)  # 3, 4
         except SubgraphError as refusal:
             if recorded is not None:
                 refusal.add_note(f"request: {decision.request_id}")
             raise
-        state = State.SUCCEEDED if run.error is None else State.FAILED
-        return Dispatched(decision, state, recorded, run)
+        moments = (*lifecycle.moments, *ended.moments)
+        return Dispatched(decision, ended.moments[0].state, moments, recorded, run)
 
     async def dispatch(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> Invocation:
         """Run a skill, after its chain, with arguments as decisions name them (`skill:invoke`).
@@ -103,7 +110,8 @@ class Dispatcher:
         principal.require(Scope.INVOKE)
         header = await self._catalog.current(name)
         chain = await self._desk.chain_of(header)
-        run = await self._run(principal, chain, to_input(header.path, arguments), str(uuid.uuid4()), None)
+        given = to_input(header.path, arguments)
+        run, _ = await self._run(principal, chain, given, str(uuid.uuid4()), None)
         if run.invocation is None:
             raise ExecutionFailed(None if run.error is None else run.error.message)
         return run.invocation
@@ -115,14 +123,15 @@ class Dispatcher:
         given: Mapping[str, object],
         request_id: str,
         recorded: RecordedDecision | None,
-    ) -> ChainRun:
+    ) -> tuple[ChainRun, Lifecycle]:
         """Run a chain, and record how it ended; raises what kept a run of it from beginning."""
         run = await run_chain(self._runner, principal, chain, given)
+        ended = Lifecycle.of(State.SUCCEEDED if run.error is None else State.FAILED)
         try:
             if len(run.steps) > 1:
                 await self._log.finish_chain(principal.actor, request_id, run)
             if recorded is not None:
-                await self._log.finish(recorded, run.invocation, run.error)
+                ended = await self._log.finish(recorded, run.invocation, run.error)
         except (StorageUnavailable, Overloaded) as failure:
             run.raise_refusal()  # it says more; the decision stays `invoking`
             raise StorageUnavailable(
@@ -130,4 +139,4 @@ class Dispatcher:
                 "answer is withheld; make sure that running it twice is harmless, and try again"
             ) from failure
         run.raise_refusal()
-        return run
+        return run, ended

@@ -15,6 +15,7 @@ from subgraph.capabilities import Authority, OperatorBank
 from subgraph.cascade.supervisor import Supervisor
 from subgraph.catalog import Catalog, SkillHeader
 from subgraph.errors import InputInvalid, SourceInvalid
+from subgraph.lifecycle import Decided, Lifecycle
 from subgraph.principal import Principal, Scope
 from subgraph.routing import (
     CatalogueSnapshot,
@@ -25,6 +26,7 @@ from subgraph.routing import (
     Persona,
     RoutingDataInvalid,
     SkillEntry,
+    State,
     builtin_bank,
     builtin_personas,
     load_bank,
@@ -112,22 +114,25 @@ class RoutingDesk:
 
         `persona` routes within that persona alone. The decision has an ID of its own and names the caller.
         """
-        return (await self.decide(principal, query, persona))[0]
+        return (await self.decide(principal, query, persona)).decision
 
-    async def decide(
-        self, principal: Principal, query: str, persona: str | None = None
-    ) -> tuple[Decision, CatalogueSnapshot]:
-        """Decide as `preview` does, and return with it the catalogue that the decision rests on."""
+    async def decide(self, principal: Principal, query: str, persona: str | None = None) -> Decided:
+        """Decide as `preview` does."""
         principal.require(Scope.ROUTE)
+        lifecycle = Lifecycle()
+        lifecycle.reach(State.RECEIVED)
         snapshot = await self.snapshot()
+        lifecycle.reach(State.ROUTING)
         supervisor = self._supervisor
         began = time.perf_counter()
         decision = route(query, snapshot, extract, persona=persona, cascade=supervisor is not None)
         self.latencies.add(time.perf_counter() - began)
         decision = decision.stamped(str(uuid.uuid4()), principal.actor)
+        lifecycle.reach(decision.state)
         if supervisor is not None:
             decision = await supervisor.settled(decision, snapshot)
-        return decision, snapshot
+            lifecycle.reach(decision.state)
+        return Decided(decision, snapshot, lifecycle)
 
     async def chain_of(self, header: SkillHeader) -> ChainNode:
         """Plan the runs of a skill. Raises `SourceInvalid` for a chain that cannot be run."""

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import empty_database, open_directory, postgres_server
 from tests.support.service import build_everything, running_service
 from tests.support.skills import RunningService, service_in_process, skill_settings
+
+# A machine that others use stands still at times: nothing here is judged by the clock.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

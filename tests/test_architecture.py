@@ -20,7 +20,7 @@ LAYERS = [
     {"execution"},
     {"audit_trail", "history", "oversight", "readiness"},
     {"routing"},
-    {"cascade", "chain_run"},
+    {"cascade", "chain_run", "lifecycle"},
     {"routing_desk", "decision_log"},
     {"dispatch", "keyword_banks"},
     {"service"},

@@ -83,6 +83,25 @@ def test_a_decision_is_recorded_before_its_run_and_after_it(running: RunningServ
     assert running.run(running.service.audit_trail.check_structure(OPERATOR)) == ()
 
 
+def test_every_state_of_a_query_is_in_the_log_with_its_time(running: RunningService) -> None:
+    done = routed(running)
+    states = [State.RECEIVED, State.ROUTING, State.PICKED, State.INVOKING, State.SUCCEEDED, State.RECORDED]
+    assert [each.state for each in done.moments] == states
+    found = read(running, done.decision.request_id)
+    assert found.lifecycle == done.moments
+    times = [each.at for each in found.lifecycle]
+    assert times == sorted(times)
+    assert done.invocation is not None
+    assert times[3] <= done.invocation.started_at <= done.invocation.ended_at <= times[4]
+    asked = routed(running, "what is the weather")
+    found = read(running, asked.decision.request_id)
+    assert [each.state for each in found.lifecycle] == [
+        State.RECEIVED, State.ROUTING, State.DEFERRED, State.RECORDED
+    ]  # fmt: skip
+    unrecorded = routed(running, record=False)
+    assert [each.state for each in unrecorded.moments] == states[:-1]
+
+
 def test_the_log_holds_neither_query_nor_arguments(running: RunningService) -> None:
     done = routed(running, "kiểm tra MST 0100109106")
     found = read(running, done.decision.request_id)
@@ -139,6 +158,7 @@ def test_a_refused_run_is_a_failed_decision(running: RunningService, monkeypatch
     entries = running.entries()[before:]
     (outcome,) = [each for each in entries if each["kind"] == "routing.outcome"]
     assert (outcome["code"], outcome["invocationId"], outcome["level"]) == ("failed", None, "warn")
+    assert [each["state"] for each in outcome["lifecycle"]] == ["failed", "recorded"]
     assert outcome["error"]["code"] == "SKILL_REVOKED"
     found = read(running, outcome["requestId"])
     assert (found.state, found.run) == (State.FAILED, None)

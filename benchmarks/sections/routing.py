@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.environment import Environment
@@ -17,6 +16,7 @@ from subgraph.catalog import InstallSource, SkillHeader, SkillRoot
 from subgraph.catalog.manifest import SkillManifest
 from subgraph.catalog.registry import Registry
 from subgraph.routing import CatalogueSnapshot, route
+from subgraph.routing.extractors import EXTRACTORS_VERSION, extract
 from tests.support.skill_samples import write_samples
 
 OWN_SKILLS = Path(__file__).parents[2] / "skills"
@@ -41,30 +41,19 @@ QUERIES: Mapping[str, str | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    arguments: Mapping[str, object] = field(default_factory=dict)
-    missing: Sequence[str] = ()
-    ambiguous: Sequence[str] = ()
-    question: str | None = None
-
-
-_NOTHING = _Found()
-
-
 def measure(environment: Environment) -> Section:
     """Route one query after another, among the skills of this project and among thousands beside them."""
     own = _headers(OWN_SKILLS)
     rows = []
     for count, most in ((len(own), 400), (MANY_SKILLS, 1000)):
         others = (_header(number) for number in range(count - len(own)))
-        snapshot = CatalogueSnapshot.of([*own, *others], extractors="none")
+        snapshot = CatalogueSnapshot.of([*own, *others], extractors=EXTRACTORS_VERSION)
         figures = _rounds(snapshot, environment)
         rows.append(Row(f"a query, {count:,} skills", figures, [Target("p95_us", at_most=most)]))
     refreshed = Row(f"refresh, {REFRESHED_SKILLS} skills", _refresh(environment), [_REFRESH_TARGET])
     rows.append(refreshed)
     notes = [
-        f"{len(QUERIES)} queries in turn, each to its decision's canonical bytes; nothing is extracted",
+        f"{len(QUERIES)} queries in turn, each with its arguments, its chain and the decision's bytes",
         "refresh: scan of the files, snapshot, fingerprint and tables, in wall time",
     ]
     return Section("routing", "Routing by rules", rows, notes)
@@ -72,7 +61,7 @@ def measure(environment: Environment) -> Section:
 
 def _rounds(snapshot: CatalogueSnapshot, environment: Environment) -> dict[str, float]:
     for query, skill in QUERIES.items():
-        found = route(query, snapshot, _extract).skill_name
+        found = route(query, snapshot, extract).skill_name
         if found != skill:
             raise WrongAnswer(f"{query!r} was routed to {found}")
     seconds = environment.plan.seconds
@@ -86,7 +75,7 @@ def _round(snapshot: CatalogueSnapshot, seconds: float) -> dict[str, float]:
     while time.perf_counter() < end:
         query = next(queries)
         started = time.perf_counter_ns()
-        route(query, snapshot, _extract).encode()
+        route(query, snapshot, extract).encode()
         samples.append((time.perf_counter_ns() - started) / 1000)
     samples.sort()
     return {f"p{percent}_us": percentile(samples, percent) for percent in (50, 95, 99)}
@@ -99,7 +88,7 @@ def _refresh(environment: Environment) -> dict[str, float]:
     for _ in range(REFRESHES):
         gc.collect()
         started = time.perf_counter()
-        snapshot = CatalogueSnapshot.of(_headers(directory), extractors="none")
+        snapshot = CatalogueSnapshot.of(_headers(directory), extractors=EXTRACTORS_VERSION)
         _ = snapshot.fingerprint, snapshot.index
         took.append((time.perf_counter() - started) * 1e6)
     took.sort()
@@ -118,7 +107,3 @@ def _header(number: int) -> SkillHeader:
     text = "Does something that somebody needs. Use when somebody asks for it. " * 5
     manifest = SkillManifest(None, text, None, None, "read_file", region)
     return SkillHeader.of(manifest, f"benchmarks/made-up-skill-{number}", root, has_component=True)
-
-
-def _extract(skill_name: str, query: str) -> _Found:
-    return _NOTHING

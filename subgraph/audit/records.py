@@ -110,6 +110,7 @@ FORMS: Mapping[str, Form] = {
         ("Missing", "missing"),
         ("Ambiguous", "ambiguous"),
         ("State", "code"),
+        ("Lifecycle", "lifecycle"),
         *_MADE,
         _REQUEST,
     ),
@@ -132,7 +133,10 @@ FORMS: Mapping[str, Form] = {
         _ENTRY,
     ),
     "routing.outcome": _after_a_query(
-        "CUO routing outcome", ("Error", "error"), ("Invocation", "invocationId")
+        "CUO routing outcome",
+        ("Error", "error"),
+        ("Invocation", "invocationId"),
+        ("Lifecycle", "lifecycle"),
     ),
     "routing.chain": _after_a_query("CUO chain", ("Steps", "steps"), ("Elapsed us", "elapsedUs")),
     "routing.replay": _after_a_query("CUO decision replayed"),
@@ -266,6 +270,8 @@ def _shown(value: object) -> str:
             " ".join(filter(None, (item["step"], item["skill"], item["status"], item["code"])))
             for item in value
         )
+    if isinstance(value, list) and all(isinstance(item, dict) and "state" in item for item in value):
+        return ", ".join(f"{item['state']} {item['at']}" for item in value)
     if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
         return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
-from subgraph.audit.entry import Entry
+from subgraph.audit.entry import Entry, timestamp
 from subgraph.audit.invocations import ErrorNote
+
+
+@dataclass(frozen=True, slots=True)
+class StateNote:
+    """A state that a query reached, and when."""
+
+    state: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +28,13 @@ class DecidedRouting(Entry):
     canonical bytes, which hold it, are committed to under the caller's key; `sealed` is what
     `SubjectKey.seal` made of those bytes, None without encryption and for bytes that were too long. `state`
     is how far the decision had come: `picked`, `deferred`, `escalated`, or `invoking` before a run.
+    `lifecycle` are the states up to it, and `recorded` after one that is the last.
     """
 
     kind: ClassVar[str] = "routing.decision"
 
     state: str
+    lifecycle: Sequence[StateNote]
     skill: str | None
     facts: Mapping[str, Any]
     key_id: str
@@ -38,6 +49,7 @@ class DecidedRouting(Entry):
         return {
             **self.facts,
             "code": self.state,  # by which the log counts entries
+            "lifecycle": _lifecycle(self.lifecycle),
             "keyId": self.key_id,
             "queryCommitment": self.query_commitment,
             "decisionCommitment": self.decision_commitment,
@@ -90,13 +102,15 @@ class ConsultedModel(Entry):
 class FinishedRouting(Entry):
     """What became of a decision that was to be invoked: `succeeded`, or `failed` with an error.
 
-    `invocation_id` is that of the run, None when it was refused before it began.
+    `invocation_id` is that of the run, None when it was refused before it began. `lifecycle` are the states
+    since it was started.
     """
 
     kind: ClassVar[str] = "routing.outcome"
 
     request_id: str
     state: str
+    lifecycle: Sequence[StateNote]
     skill: str
     invocation_id: str | None
     error: ErrorNote | None
@@ -111,6 +125,7 @@ class FinishedRouting(Entry):
         return {
             "requestId": self.request_id,
             "code": self.state,
+            "lifecycle": _lifecycle(self.lifecycle),
             "invocationId": self.invocation_id,
             "error": self.error and self.error.fields(),
         }
@@ -184,6 +199,10 @@ class ReplayedRouting(Entry):
 
     def _details(self) -> dict[str, object]:
         return {"requestId": self.request_id, "code": "identical" if self.identical else "different"}
+
+
+def _lifecycle(notes: Sequence[StateNote]) -> list[dict[str, str]]:
+    return [{"state": each.state, "at": timestamp(each.at)} for each in notes]
 
 
 def outcome_id(request_id: UUID) -> UUID:

@@ -166,6 +166,7 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
     say_decision(decision, is_open=found.is_open)
     say()
     say_line("state:", found.state.value)
+    say_line("lifecycle:", "\n".join(f"{each.at:%H:%M:%S.%f} {each.state.value}" for each in found.lifecycle))
     for step in found.steps:
         code = "" if step.code is None else f"  {step.code}"
         say(f"  - {step.step}: {step.skill}  {step.status}{code}")

@@ -166,6 +166,7 @@ def recorded_as_json(found: RecordedDecision) -> dict[str, Any]:
         **found.decision.as_data(),
         **hidden,
         "state": found.state.value,
+        "lifecycle": [{"state": each.state.value, "at": each.at.isoformat()} for each in found.lifecycle],
         "invocationId": None if run is None else run.invocation_id,
         "exitCode": None if run is None else run.exit_code,
         "steps": [dataclasses.asdict(each) for each in found.steps],

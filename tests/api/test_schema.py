@@ -154,6 +154,7 @@ ADDED = {
         "error",
         "input",
         "invocationId",
+        "lifecycle",
         "missing",
         "model",
         "nudge",
@@ -239,7 +240,7 @@ def test_additions_are_deliberate() -> None:
         "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "ChainStep", "ChainStepStatus",
         "DeclaredCapability", "Deferral", "DeferralCause", "HostCall", "InvocationError", "KeywordBank",
         "Kpi", "ModelConsultation", "ModelOutcome", "RoutingNudge",
-        "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits",
+        "RoutingMoment", "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits",
         "SkillLimitsInput", "SkillProblem", "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None

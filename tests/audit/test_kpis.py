@@ -63,6 +63,7 @@ def decision(state: str, confidence: str | None = None) -> DecidedRouting:
         actor="ann",
         at=NOW,
         state=state,
+        lifecycle=[],
         skill=None,
         facts={} if confidence is None else {"confidence": confidence},
         key_id="k",
@@ -145,7 +146,13 @@ def test_rates_of_the_router_are_those_of_its_entries(dsn: str) -> None:
     ]
     outcomes = [
         FinishedRouting(
-            actor="ann", request_id="r", state=state, skill="a/one", invocation_id=None, error=None
+            actor="ann",
+            request_id="r",
+            state=state,
+            lifecycle=[],
+            skill="a/one",
+            invocation_id=None,
+            error=None,
         )
         for state in ("succeeded", "failed")
     ]

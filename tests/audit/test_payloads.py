@@ -100,7 +100,7 @@ def texts(limit: int) -> st.SearchStrategy[str]:
         }
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_entry_with_everything_at_its_bound_is_one(fields: dict[str, Any]) -> None:
     sealed = {part.value: KEY.seal(RUN, part, b"a" * MAX_SEALED_BYTES) for part in (Part.INPUT, Part.OUTPUT)}
     entry = finished(sealed=sealed, limits_hit=("memory",), skill="a" * 1024, **fields)

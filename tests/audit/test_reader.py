@@ -52,7 +52,6 @@ MOMENTS = st.builds(
 
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

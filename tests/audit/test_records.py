@@ -29,6 +29,7 @@ from subgraph.audit import (
     RequestedCapability,
     RevokedGrant,
     RevokedSkill,
+    StateNote,
     canonical,
 )
 from subgraph.audit.log_changes import DroppedEntries, RotatedKey
@@ -69,6 +70,7 @@ DECISIONS: list[Entry] = [
         at=WHEN,
         request_id="8c4e0000-0000-4000-8000-000000000001",
         state="failed",
+        lifecycle=[StateNote("failed", WHEN)],
         skill="cuo/cpo/prd-author",
         invocation_id=None,
         error=ErrorNote(code="GRANT_REQUIRED", message="no"),
@@ -90,6 +92,7 @@ ROUTED = DecidedRouting(
     at=WHEN,
     entry_id="8c4e0000-0000-4000-8000-000000000001",
     state="picked",
+    lifecycle=[],
     skill="cuo/cpo/prd-author",
     facts={
         "requestId": "8c4e0000-0000-4000-8000-000000000001",
@@ -199,6 +202,10 @@ def test_a_decision_about_a_query_reads_as_the_documents_show() -> None:
 
 
 def test_fields_that_say_nothing_are_left_out() -> None:
+    assert (
+        "**Lifecycle:** failed 2025-05-14T05:30:11.000000Z\n"
+        in record(next(each for each in DECISIONS if each.kind == "routing.outcome")).markdown
+    )
     assert "**Note:**" not in record(DECISIONS[7]).markdown
     assert "**Subject:** binh\n**Key destroyed:** false\n" in record(DECISIONS[8]).markdown
     assert "**Steps:** buyer b failed GRANT\\_REQUIRED\n" in record(DECISIONS[-1]).markdown

@@ -230,7 +230,7 @@ def test_any_edit_of_any_entries_is_found(log: Log) -> None:
         runner.run(database.start())
         runner.run(execute(log.dsn, DISARM))
 
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
         @given(edits)
         def check(changes: dict[int, tuple[int, int]]) -> None:
             statements = [change.format(seq, *what) for seq, what in changes.items()]

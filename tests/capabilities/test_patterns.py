@@ -146,7 +146,7 @@ PATHS = st.lists(WORK_PARTS, max_size=5).map(lambda parts: VirtualPath("workspac
 GLOBS = st.lists(GLOB_PARTS, min_size=1, max_size=4).map("/".join)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(GLOBS, GLOBS, PATHS, st.booleans())
 def test_what_a_covered_glob_matches_its_cover_matches(
     wide: str, narrow: str, path: VirtualPath, itself: bool
@@ -156,7 +156,7 @@ def test_what_a_covered_glob_matches_its_cover_matches(
         assert ours.matches(path, itself=itself)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(GLOBS, PATHS)
 def test_a_glob_matches_as_a_plain_search_does(pattern: str, path: VirtualPath) -> None:
     def search(wanted: tuple[str, ...], parts: tuple[str, ...]) -> bool:
@@ -194,7 +194,7 @@ def expression(glob: PathGlob) -> str:
     return "".join(pieces)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(GLOBS | st.none(), TEXTS, st.sampled_from(["read_file", "write_file", "list_dir"]))
 def test_what_is_admitted_stays_below_its_root_and_within_the_pattern(
     pattern: str | None, text: str, name: str

@@ -90,7 +90,7 @@ def test_addresses_are_bounded() -> None:
         normalise_host(".".join(["a" * 50] * 5) + ".vn")
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.text(max_size=40) | st.text("htps:/.@#?%2eE5cfF\\a1;[]*", max_size=30).map("https://a.vn/".__add__))
 def test_any_text_is_an_address_in_one_form_or_none(text: str) -> None:
     try:
@@ -200,7 +200,7 @@ URLS = st.builds(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(URL_PATTERNS, URL_PATTERNS, URLS)
 def test_what_a_covered_url_pattern_matches_its_cover_matches(wide: str, narrow: str, text: str) -> None:
     ours, theirs, url = UrlPattern.parse(wide), UrlPattern.parse(narrow), normalise_url(text)
@@ -258,7 +258,7 @@ ADDRESSES = st.lists(PIECES, max_size=10).map("".join) | st.lists(PIECES, max_si
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(ADDRESSES)
 def test_other_readers_read_an_address_as_we_do(text: str) -> None:
     try:
@@ -276,7 +276,7 @@ def test_other_readers_read_an_address_as_we_do(text: str) -> None:
         assert (raw.scheme, raw.hostname) == (url.scheme, url.host)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(URL_PATTERNS, URLS | ADDRESSES)
 def test_what_is_within_a_pattern_is_so_for_fnmatch_too(pattern: str, text: str) -> None:
     try:

@@ -255,7 +255,7 @@ PATTERNS = st.none() | st.text(
 CAPABILITIES = st.builds(Capability, st.sampled_from(sorted(CAPABILITY_NAMES)), PATTERNS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(CAPABILITIES, max_size=8, unique=True), st.sampled_from([" ", ",", ", ", "\n"]))
 def test_what_is_written_is_read_back(capabilities: list[Capability], separator: str) -> None:
     assert declared_capabilities(separator.join(map(str, capabilities))) == tuple(capabilities)
@@ -278,7 +278,7 @@ GOOD_PATTERNS = st.none() | st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(st.sampled_from(sorted(CAPABILITY_NAMES)), GOOD_PATTERNS, GOOD_PATTERNS, TARGETS)
 def test_covering_is_sound(name: str, wide: str | None, narrow: str | None, target: str) -> None:
     ours, theirs = Capability(name, wide), Capability(name, narrow)
@@ -287,13 +287,13 @@ def test_covering_is_sound(name: str, wide: str | None, narrow: str | None, targ
         assert not theirs.permits_private(target) or ours.permits_private(target)
 
 
-@settings(max_examples=1400, deadline=None)
+@settings(max_examples=1400)
 @given(st.text(max_size=200) | st.text("read_fil(), \n\x00*?/.:", max_size=80))
 def test_any_text_is_read_and_what_it_declares_reads_back(text: str) -> None:
     reads_back(text)
 
 
-@settings(max_examples=60, deadline=None)  # each takes 20 ms to make up
+@settings(max_examples=60)  # each takes 20 ms to make up
 @given(st.text("a(), ", min_size=TEXT_LIMIT - 5, max_size=TEXT_LIMIT))
 def test_so_does_text_as_long_as_it_may_be(text: str) -> None:
     reads_back(text)

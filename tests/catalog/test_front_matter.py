@@ -96,7 +96,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(_TEXT, _VALUES, max_size=4), st.booleans(), st.sampled_from(["'", '"']))
 def test_what_was_written_is_read_again(value: dict[str, Any], flow: bool, style: str) -> None:
     written = yaml.dump(value, default_flow_style=flow, default_style=style, allow_unicode=True)

@@ -271,7 +271,7 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(home: Home, monkeypatch:
     assert [path.name for path in home.file.parent.iterdir()] == [home.file.name]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_entries_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, is_sealed: bool

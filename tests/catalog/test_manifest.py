@@ -331,7 +331,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.one_of(st.binary(max_size=300), st.lists(FRAGMENTS, max_size=40).map(b"".join)))
 def test_any_bytes_are_a_skill_or_refused(data: bytes) -> None:
     for document in (data, b"---\n" + data + b"\n---\n", b"---\nname: a-skill\ndescription: d\n" + data):

@@ -146,7 +146,7 @@ def test_everything_is_bounded(tmp_path: Path) -> None:
     assert len(report.checks) < 200
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     data=st.one_of(
         st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))

@@ -191,7 +191,12 @@ def test_a_query_is_routed_invoked_and_recorded_as_the_document_prints_it(shell:
     )
     assert "  arguments:  (the log holds a commitment alone, or the key was destroyed)\n" in explained.stdout
     assert '  rationale:  "2 keyword hits"\n' in explained.stdout
-    assert "\nstate:       succeeded\ninvocation:  exit=0  " in explained.stdout
+    reached = explained.stdout.partition("\nstate:       succeeded\nlifecycle:   ")[2]
+    moments = [line.split() for line in reached.partition("\ninvocation:  exit=0  ")[0].splitlines()]
+    assert [state for _, state in moments] == [
+        "received", "routing", "picked", "invoking", "succeeded", "recorded"
+    ]  # fmt: skip
+    assert moments == sorted(moments, key=lambda moment: moment[0])
     assert explained.stdout.endswith(rest)
     told = answer(shell, "explain", found[2])
     assert (told["query"], told["arguments"], told["exitCode"]) == (None, None, 0)

@@ -33,7 +33,7 @@ def test_the_input_is_stdin_and_stdout_is_the_answer(pool: Scripts) -> None:
     assert reply.elapsed_us > 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8")))
 def test_any_text_goes_in_and_comes_out_as_it_is(pool: Scripts, text: str) -> None:
     echo = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() + b'\\n')"

@@ -62,7 +62,6 @@ def _explore(manifests: ManifestReaders, tool_readers: ToolReaders, seed: int, c
     """Let hypothesis look; what it finds it makes small."""
     limits = settings(
         max_examples=count,
-        deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),

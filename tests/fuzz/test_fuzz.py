@@ -32,13 +32,13 @@ def test_no_allowed_tools_do_what_they_may_not() -> None:
         readers.read(tools_text(SEED, number))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=documents())
 def test_no_document_does_what_it_may_not(manifests: ManifestReaders, data: bytes) -> None:
     manifests.read(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=tools())
 def test_no_text_does_what_it_may_not(text: str) -> None:
     ToolReaders().read(text)

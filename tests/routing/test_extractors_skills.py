@@ -291,7 +291,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(EXTRACTORS)), st.lists(FRAGMENTS | st.text(max_size=12), max_size=8))
 def test_a_skill_takes_what_was_extracted(
     references: dict[str, Reference], skill: str, fragments: list[str]
@@ -300,7 +300,7 @@ def test_a_skill_takes_what_was_extracted(
     assert not answer.text.startswith(("input_invalid", "bank_")), answer.text
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(EXTRACTORS)), st.text(max_size=120))
 def test_a_field_is_found_or_missing_or_ambiguous_and_asked_for(skill: str, query: str) -> None:
     found = extract(skill, query)

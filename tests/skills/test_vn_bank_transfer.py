@@ -34,9 +34,7 @@ SYMBOLS = 320
 
 Both = Callable[[str], Answer]
 
-property_test = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_test = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

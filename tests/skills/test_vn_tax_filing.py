@@ -32,9 +32,7 @@ REFERENCE = Reference(SKILL)
 
 Both = Callable[[object], dict[str, Any]]
 
-property_test = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_test = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +253,7 @@ class TestReader:
             return str(refused)
         return None
 
-    @settings(max_examples=3000, deadline=None)
+    @settings(max_examples=3000)
     @given(text=DOCUMENTS)
     def test_verdicts_are_those_of_expat_but_where_it_is_stricter(self, text: str) -> None:
         code = self.verdict(text)
@@ -282,7 +280,7 @@ class TestReader:
         assert reads(text)
         assert self.verdict(text) is not None
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(text=DOCUMENTS)
     def test_trees_are_those_of_the_standard_library(self, text: str) -> None:
         reader = REFERENCE.modules["skill_xml_reader"]

@@ -33,7 +33,7 @@ class TestIndicators:
         assert (got["ct34"], got["ct35"], got["ct36"]) == (354_650_000, 0, -1_446_670)
         assert (got["ct40"], got["ct41"], got["ct43"]) == (0, 31_272_863, 31_272_863)
 
-    @settings(max_examples=1000, deadline=None)
+    @settings(max_examples=1000)
     @given(values=st.lists(st.integers(0, 10**12), min_size=19, max_size=19))
     def test_what_comes_in_is_due_or_carried_forward(self, values: list[int]) -> None:
         basis = dict(zip(self.BASIS, values, strict=True)) | {"ct40b": 0, "ct42": 0}

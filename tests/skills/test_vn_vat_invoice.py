@@ -40,9 +40,7 @@ from tests.support.vat_invoices import (
 DOCUMENT = (SKILL / "SKILL.md").read_text(encoding="utf-8")
 FIXTURES = {fixture.id: fixture for fixture in fixtures_of(SKILL)}
 
-property_test = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_test = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

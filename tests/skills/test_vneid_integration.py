@@ -19,9 +19,7 @@ DIGITS = "0123456789"
 
 Both = Callable[[str], Answer]
 
-property_test = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+property_test = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

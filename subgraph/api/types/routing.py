@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Self, cast
@@ -17,6 +18,7 @@ from subgraph.api.types.invocation import InvocationError
 from subgraph.api.types.persona import Deferral, Persona
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
+from subgraph.lifecycle import Moment
 from subgraph.routing_desk import skill_input
 
 strawberry.enum(
@@ -41,12 +43,19 @@ strawberry.enum(
 )
 
 
+@strawberry.type(description="A state of a decision, and when it was reached.")
+class RoutingMoment:
+    state: routing.State = strawberry.field(description="The state.")
+    at: datetime = strawberry.field(description="When it was reached.")
+
+
 @strawberry.federation.type(keys=["requestId"], description="What the router decided about one query.")
 class RoutingDecision:
     decision: strawberry.Private[routing.Decision]
     is_open: strawberry.Private[bool]
     run: strawberry.Private[InvocationResult | None]
     steps: strawberry.Private[list[ChainStep]]
+    moments: strawberry.Private[Sequence[Moment]]
     error: InvocationError | None = strawberry.field(
         description="Why it failed; for a chain with the step that stopped it."
     )
@@ -66,6 +75,7 @@ class RoutingDecision:
             is_open=True,
             run=None,
             steps=[ChainStep.planned(each) for each in decision.chain],
+            moments=(),
             error=None,
             state=decision.state,
             seq=None,
@@ -82,6 +92,7 @@ class RoutingDecision:
             run=None if run is None else InvocationResult.executed(run),
             steps=[ChainStep.executed(each) for each in done.steps]
             or [ChainStep.planned(each) for each in done.decision.chain],
+            moments=done.moments,
             error=InvocationError.of(done.error),
             state=done.state,
             seq=None if done.recorded is None else strawberry.ID(str(done.recorded.record.seq)),
@@ -101,6 +112,7 @@ class RoutingDecision:
                 for step, note in zip_longest(found.decision.chain, found.steps)
                 if step is not None
             ],
+            moments=found.lifecycle,
             error=InvocationError.of(found.error),
             state=found.state,
             seq=strawberry.ID(str(found.record.seq)),
@@ -157,6 +169,12 @@ class RoutingDecision:
     )
     def chain(self) -> list[ChainStep]:
         return self.steps
+
+    @strawberry.field(
+        description="The states that it went through, in their order; empty where nothing was done about it."
+    )
+    def lifecycle(self) -> list[RoutingMoment]:
+        return [RoutingMoment(state=each.state, at=each.at) for each in self.moments]
 
     @strawberry.field(description="From 0 to 1.")
     def confidence(self) -> float:

@@ -80,7 +80,7 @@ ANYTHING = (
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(HOST_FUNCTIONS)), st.lists(ANYTHING, max_size=3))
 def test_any_call_has_a_target_that_stays_the_same_or_is_malformed(
     name: str, arguments: list[object]

@@ -56,7 +56,7 @@ def test_case_and_diacritics_do_not_matter(tmp_path: Path, query: str) -> None:
     assert Memory(tmp_path).recall(query, 5) == ["Hóa đơn tháng ba"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_words_are_folded_the_same_way_twice(text: str) -> None:
     words = folded_words(text)

@@ -138,7 +138,7 @@ def test_a_secret_is_found_in_each_promised_form(form: str) -> None:
         assert piece not in redacted.lower()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.text(min_size=SHORT_SECRET + 1, max_size=40),
     st.text(max_size=20),
