@@ -119,7 +119,7 @@ class DecisionLog:
         decision, snapshot, lifecycle = decided
         if state is not State.INVOKING:
             lifecycle.reach(State.RECORDED)
-        request_id, actor = decision.request_id or "", decision.actor or ""
+        request_id, actor = decision.stamp
         key = await self._subjects.of(actor)
         if self._kept != snapshot.fingerprint:
             await self._database.execute("snapshot_put", snapshot.fingerprint, snapshot.encode())
@@ -192,12 +192,12 @@ class DecisionLog:
         Also raises `Overloaded`.
         """
         decision = recorded.decision
-        request_id = decision.request_id or ""
+        request_id, actor = decision.stamp
         state = State.SUCCEEDED if error is None else State.FAILED
         ended = Lifecycle.of(state, State.RECORDED)
         await self._ledger.append(
             FinishedRouting(
-                actor=decision.actor or "",
+                actor=actor,
                 entry_id=str(outcome_id(UUID(request_id))),
                 request_id=request_id,
                 state=state.value,

@@ -94,7 +94,7 @@ class Dispatcher:
             return Dispatched(decision, state, tuple(lifecycle.moments), recorded, None)  # 2
         chain = plan_chain(snapshot.by_path[decision.skill_name], snapshot)
         try:
-            run, ended = await self._run(principal, chain, given, decision.request_id or "", recorded)  # 3, 4
+            run, ended = await self._run(principal, chain, given, decision.stamp[0], recorded)  # 3, 4
         except SubgraphError as refusal:
             if recorded is not None:
                 refusal.add_note(f"request: {decision.request_id}")

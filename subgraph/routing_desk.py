@@ -27,7 +27,6 @@ from subgraph.routing import (
     RoutingDataInvalid,
     SkillEntry,
     State,
-    Tier,
     builtin_bank,
     builtin_personas,
     load_bank,
@@ -35,7 +34,7 @@ from subgraph.routing import (
     plan_chain,
     route,
 )
-from subgraph.routing.evaluation import Case, Outcome, Report, measure
+from subgraph.routing.evaluation import Case, Prediction, Report, measure
 from subgraph.routing.extractors import EXTRACTORS_VERSION, extract, has_extractor, to_input
 from subgraph.single_flight import SingleFlight
 
@@ -193,7 +192,7 @@ class RoutingDesk:
                 together = decisions[at : at + _ASKED_AT_ONCE]
                 judged += await asyncio.gather(*(self._supervisor.judged(one, snapshot) for one in together))
             decisions = judged
-        return measure(cases, [_outcome(decision) for decision in decisions])
+        return measure(cases, [Prediction.of(decision) for decision in decisions])
 
     async def _current(self) -> _Taken:
         """Return the snapshot of what is known at this moment. Raises `StorageUnavailable`."""
@@ -261,16 +260,3 @@ def _entry(skill: SkillEntry, snapshot: CatalogueSnapshot, *, routable: bool) ->
 
 def _decisions(snapshot: CatalogueSnapshot, cases: Sequence[Case], *, cascade: bool) -> list[Decision]:
     return [route(case.text, snapshot, extract, cascade=cascade) for case in cases]
-
-
-def _outcome(decision: Decision) -> Outcome:
-    # The cascade asks which skill is meant where it is not sure: the one that it names first is its pick.
-    asks = decision.tier is Tier.ASK and decision.best is not None
-    return Outcome(
-        skill=decision.best.skill_name if asks and decision.best is not None else decision.skill_name,
-        confidence=decision.confidence,
-        arguments=decision.arguments,
-        persona=decision.persona,
-        deferred=None if decision.deferral is None else decision.deferral.seat,
-        activated=decision.may_invoke,
-    )

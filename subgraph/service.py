@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,31 +27,14 @@ from subgraph.audit_trail import AuditTrail
 from subgraph.capabilities import Authority, Broker
 from subgraph.cascade.gateway import GatewaySettings
 from subgraph.cascade.supervisor import Supervisor
-from subgraph.catalog import (
-    ActivatedSkill,
-    Catalog,
-    InstallSource,
-    Problem,
-    SkillHeader,
-    SkillRoot,
-    Snapshots,
-)
+from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, Problem, SkillHeader, SkillRoot
 from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP
 from subgraph.catalog.prompt import available_skills, skill_prompt
 from subgraph.decision_log import DecisionLog
 from subgraph.dispatch import Dispatcher
 from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable
-from subgraph.execution.compilation import Compiler
-from subgraph.execution.confinement import landlock_available
-from subgraph.execution.executors import InlineExecutor, ScriptExecutor, SkillExecutor, WasmExecutor
-from subgraph.execution.host import HostServices, check_apart
 from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, encode_input
-from subgraph.execution.invoker import Invoker
-from subgraph.execution.limits import Limits
-from subgraph.execution.machine_code import MachineCodeCache
-from subgraph.execution.pool import WorkerPool
-from subgraph.execution.script_pool import ScriptPool
-from subgraph.execution.tiers import TierPolicies
+from subgraph.execution.runtime import SkillRuntime
 from subgraph.history import History
 from subgraph.keyword_banks import KeywordBanks
 from subgraph.oversight import Oversight
@@ -67,8 +48,6 @@ _PING_SECONDS = 2.0
 _WRAPPING_KEY = "wrapping.key"
 _REQUESTED_LIMIT = 64  # capabilities in one request; the vocabulary has eight names
 _TIMEOUT_LEAST_MS, _TIMEOUT_MOST_MS = 10, 600_000  # as of CYBEROS_TIME_LIMIT_MS
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +81,6 @@ class Service:
     def __init__(self, settings: Settings, *, runs_skills: bool = True, loads_clients: bool = True) -> None:
         self.settings = settings
         self._runs_skills = runs_skills
-        landlock = landlock_available()
-        if not landlock:
-            logger.warning(
-                "this kernel has no Landlock: seccomp alone confines skills, and neither scripts nor skills "
-                "that are not trusted are run"
-            )
         self._database = Database(settings)
         self._ledger = Ledger(self._database)
         self._upkeep = Upkeep(self._database)
@@ -126,34 +99,17 @@ class Service:
         self._authority = Authority(self._database)
         self._broker = Broker(self._authority)
         self._catalog = Catalog(_roots(settings), settings.catalog_index)
-        _check_workspace(settings)
-        self._services = HostServices(
-            settings.workspace_dir,
-            settings.secrets_dir,
-            settings.memory_dir,
-            settings.commands_dir,
-            os.environ,
-        )
-        self._pool = WorkerPool(settings.workers, queue_limit=settings.queue_limit, landlock=landlock)
-        self._scripts = ScriptPool(settings.workers, queue_limit=settings.queue_limit)
-        policies = TierPolicies(
-            Limits(settings.time_limit_ms, settings.memory_limit_bytes, settings.output_limit_bytes)
-        )
-        self._snapshots = Snapshots(settings.snapshots_dir.resolve())
-        self._executors = self._build_executors(landlock=landlock)
-        self._invoker = Invoker(
+        self._runtime = SkillRuntime(
+            settings,
+            database=self._database,
             catalog=self._catalog,
             authority=self._authority,
             broker=self._broker,
-            executors=self._executors,
-            policies=policies,
-            services=self._services,
-            snapshots=self._snapshots,
             ledger=self._ledger,
             subjects=self._subjects,
-            landlock=landlock,
         )
-        self.oversight = Oversight(self._catalog, self._authority, self._broker, policies)
+        self._invoker = self._runtime.invoker
+        self.oversight = Oversight(self._catalog, self._authority, self._broker, self._runtime.policies)
         self.history = History(self._catalog, self._database)
         gateway = GatewaySettings.of(settings)
         self._supervisor = (
@@ -168,29 +124,11 @@ class Service:
         self._readiness = Readiness(self._catalog, self._invoker)
         self._stack = AsyncExitStack()
 
-    def _build_executors(self, *, landlock: bool) -> dict[Executor, SkillExecutor]:
-        settings = self.settings
-        machine_code = MachineCodeCache(
-            settings.machine_code_dir, self._database, Compiler(landlock=landlock)
-        )
-        return {
-            Executor.WASM: WasmExecutor(machine_code, self._pool, self._snapshots, settings.workspace_dir),
-            Executor.SCRIPT: ScriptExecutor(
-                self._scripts,
-                self._snapshots,
-                settings.workspace_dir,
-                shared_interpreter=settings.shared_interpreter,
-            ),
-            Executor.INLINE: InlineExecutor(),
-        }
-
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.settings.workspace_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # The pools start their processes in the background, while the database starts.
+            # Processes start in the background, while the database starts.
             if self._runs_skills:
-                await stack.enter_async_context(self._pool)
-                await stack.enter_async_context(self._scripts)
+                await stack.enter_async_context(self._runtime.processes())
             await stack.enter_async_context(self._database)
             await stack.enter_async_context(self._upkeep)
             await stack.enter_async_context(self._subjects)
@@ -198,13 +136,12 @@ class Service:
             await stack.enter_async_context(self._checkpoints)
             await stack.enter_async_context(self._ledger)
             await stack.enter_async_context(self._authority)
-            await stack.enter_async_context(self._services)
             await stack.enter_async_context(self._catalog)
-            await stack.enter_async_context(self._invoker)
+            await stack.enter_async_context(self._runtime)
             if self._supervisor is not None:
                 await stack.enter_async_context(self._supervisor)
             if self._runs_skills:
-                await self._pool.started()
+                await self._runtime.pool.started()
                 await stack.enter_async_context(self._readiness)
                 self._readiness.notice(ON_STARTUP)
             self._stack = stack.pop_all()
@@ -297,8 +234,8 @@ class Service:
             totals=totals,
             queued_entries=self._ledger.queued,
             queue_limit=self._ledger.queue_limit,
-            workers=self._pool.ready,
-            idle_workers=len(self._pool.idle_workers()),
+            workers=self._runtime.pool.ready,
+            idle_workers=len(self._runtime.pool.idle_workers()),
             checkpoint_age_seconds=self.audit_trail.checkpoint_age_seconds,
             routing=self.routing_desk.latencies,
         )
@@ -370,22 +307,11 @@ class Service:
         await self._database.ping(_PING_SECONDS)
         self._ledger.ensure_writable()
         self._authority.ensure_current()
-        if self._pool.ready == 0:
-            raise self._pool.failure or ExecutionFailed("no worker process is ready yet")
+        self._runtime.check_ready()
 
     def _check_runs_skills(self) -> None:
         if not self._runs_skills:
             raise ExecutionFailed("this process runs no skills")
-
-
-def _check_workspace(settings: Settings) -> None:
-    """Raise `ValueError` when a skill that may write could change skills, or what the service keeps."""
-    kept = (
-        settings.builtin_skills_dir, settings.installed_skills_dir, settings.snapshots_dir,
-        settings.machine_code_dir, settings.catalog_index, settings.postgres_dir, settings.audit_keys,
-        settings.checkpoints, *settings.skill_roots,
-    )  # fmt: skip
-    check_apart(settings.workspace_dir, {str(path): path for path in kept})
 
 
 def _stores(settings: Settings) -> list[CheckpointStore]:

@@ -36,6 +36,7 @@ from tests.support.skills import write_skill
 from tests.support.toolchain import Answer, Guest, build_skill
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "subgraph"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -143,6 +144,19 @@ def test_every_kind_of_entry_is_documented() -> None:
 
     assert {log_changes.RotatedKey.kind, log_changes.DroppedEntries.kind} < kinds(Entry)
     assert first_column(page("docs/audit.md"), r"[a-z]+\.[a-z]+") == kinds(Entry)
+
+
+def test_the_architecture_names_every_part_and_none_that_is_gone() -> None:
+    text = page("docs/architecture.md")
+    diagram = text.partition("```\n")[2].partition("```")[0]
+    parts = {
+        path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    unnamed = {"__init__.py", "__main__.py", "_bundled"}
+    named = set(re.findall(r"[a-z_]+(?:\.py)?", diagram))
+    assert parts - unnamed - named == set()
+    for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`", text):
+        assert (PACKAGE / path).exists() or (ROOT / path).exists(), path
 
 
 def test_every_capability_is_documented() -> None:

@@ -14,6 +14,7 @@ from subgraph.errors import (
     CapabilityDenied,
     ExecutionFailed,
     Forbidden,
+    GrantRequired,
     GrantStale,
     InputInvalid,
     SkillRevoked,
@@ -190,11 +191,21 @@ def test_a_note_that_cannot_be_kept_revokes_nothing(running: RunningService, not
 def test_too_many_capabilities_are_refused_not_cut(running: RunningService) -> None:
     with pytest.raises(InputInvalid, match="more than 64"):
         running.run(running.service.invoke(OPERATOR, "echo", {}, ["read_file"] * 65))
+    with pytest.raises(GrantRequired):
+        running.run(running.service.invoke(OPERATOR, "echo", {}, ["read_file"] * 64))
+
+
+def test_a_timeout_has_bounds(running: RunningService) -> None:
+    for within in (10, 600_000):
+        running.run(running.service.invoke(OPERATOR, "echo", {}, timeout_ms=within))
+    for beyond in (9, 600_001):
+        with pytest.raises(InputInvalid, match="within 10 and 600000 ms"):
+            running.run(running.service.invoke(OPERATOR, "echo", {}, timeout_ms=beyond))
 
 
 def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     running.run(running.service.check_ready())
-    monkeypatch.setattr(running.service._pool._lanes, "_workers", set())
+    monkeypatch.setattr(running.service._runtime.pool._lanes, "_workers", set())
     with pytest.raises(ExecutionFailed, match="no worker"):
         running.run(running.service.check_ready())
 

@@ -25,6 +25,10 @@ class ErrorNote:
     code: str
     message: str
 
+    def fields(self) -> dict[str, str]:
+        """Return what an entry says of it, within its bounds."""
+        return {"code": self.code, "message": text(self.message)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCallNote:
@@ -200,7 +204,7 @@ class FinishedInvocation(SkillEntry):
             "memoryBytes": self.memory_bytes,
             "hostCalls": [call.fields() for call in self.host_calls[:HOST_CALLS_IN_ENTRY]],
             "hostCallCount": self.host_call_count,
-            "error": self.error and {"code": self.error.code, "message": text(self.error.message)},
+            "error": self.error and self.error.fields(),
         }
 
 

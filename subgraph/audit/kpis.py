@@ -126,32 +126,48 @@ class _Percentile(_Figure):
 
 
 @dataclass(frozen=True, slots=True)
-class _Confidence(_Figure):
-    """The mean of the confidence of decisions, with its distribution; with `percent`, a percentile of it."""
+class _ConfidenceMean(_Figure):
+    """The mean of the confidence of decisions, with its distribution."""
 
-    percent: int | None
     at_least: float
 
     def measure(self, tallies: Sequence[Tally]) -> Kpi:
         counted = confidences(tallies)
-        decisions = sum(counted.values())
-        value, bins = None, None
-        if decisions and self.percent is None:
-            value = sum(percent * entries for percent, entries in counted.items()) / decisions / 100
-        elif decisions:
-            value = _percentile(counted, self.percent or 0) / 100
-        if self.percent is None:
-            bins = binned(counted)
-        return Kpi(
-            self.name,
-            self.description,
-            "confidence",
-            value,
-            None,
-            decisions,
-            at_least=self.at_least,
-            bins=bins,
-        )
+        decisions = counted.total()
+        total = sum(percent * entries for percent, entries in counted.items())
+        value = total / decisions / 100 if decisions else None
+        return _of_confidence(self, value, decisions, self.at_least, binned(counted))
+
+
+@dataclass(frozen=True, slots=True)
+class _ConfidencePercentile(_Figure):
+    percent: int
+    at_least: float
+
+    def measure(self, tallies: Sequence[Tally]) -> Kpi:
+        counted = confidences(tallies)
+        found = _at_rank(counted, self.percent)
+        value = None if found is None else found / 100
+        return _of_confidence(self, value, counted.total(), self.at_least)
+
+
+def _of_confidence(
+    figure: _Figure,
+    value: float | None,
+    decisions: int,
+    at_least: float,
+    bins: tuple[int, ...] | None = None,
+) -> Kpi:
+    return Kpi(
+        figure.name,
+        figure.description,
+        "confidence",
+        value,
+        None,
+        decisions,
+        at_least=at_least,
+        bins=bins,
+    )
 
 
 def confidences(tallies: Sequence[Tally]) -> Counter[int]:
@@ -171,17 +187,6 @@ def binned(counted: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(bins)
 
 
-def _percentile(counted: Mapping[int, int], percent: int) -> int:
-    """Return the value of that rank (nearest rank), of at least one."""
-    wanted = math.ceil(sum(counted.values()) * percent / 100)
-    passed = 0
-    for value in sorted(counted):
-        passed += counted[value]
-        if passed >= wanted:
-            break
-    return value
-
-
 def percentile_us(tallies: Sequence[Tally], percent: int) -> float | None:
     """Tell the latency that `percent` of the entries do not exceed, in microseconds; None without entries.
 
@@ -189,12 +194,21 @@ def percentile_us(tallies: Sequence[Tally], percent: int) -> float | None:
     middle: it is off by a factor of at most 2**(1/16), which is 4.4 %. What took less than a microsecond
     counts as one.
     """
-    wanted = math.ceil(sum(tally.entries for tally in tallies) * percent / 100)
+    counted: Counter[int] = Counter()
+    for tally in tallies:
+        counted[tally.bucket] += tally.entries
+    bucket = _at_rank(counted, percent)
+    return None if bucket is None else float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
+
+
+def _at_rank(counted: Mapping[int, int], percent: int) -> int | None:
+    """Return the least value that `percent` of what was counted do not exceed (nearest rank)."""
+    wanted = math.ceil(sum(counted.values()) * percent / 100)
     passed = 0
-    for tally in sorted(tallies, key=lambda tally: tally.bucket):
-        passed += tally.entries
+    for value in sorted(counted):
+        passed += counted[value]
         if passed >= wanted:
-            return float(2 ** ((tally.bucket + 0.5) / BUCKETS_PER_OCTAVE))
+            return value
     return None
 
 
@@ -237,13 +251,12 @@ FIGURES: tuple[_Figure, ...] = (
         "Host calls that skills tried although nobody had allowed them.",
         Sort("host.call", outcome="denied"),
     ),
-    _Confidence(
+    _ConfidenceMean(
         "routing_confidence_mean",
         "Mean confidence of the decisions that were recorded, and their distribution in ten bins.",
-        percent=None,
         at_least=0.6,
     ),
-    _Confidence(
+    _ConfidencePercentile(
         "routing_confidence_p10",
         "Confidence that 90 % of the decisions that were recorded reach.",
         percent=10,

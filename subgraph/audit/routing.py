@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
-from subgraph.audit.entry import Entry, text, timestamp
+from subgraph.audit.entry import Entry, timestamp
 from subgraph.audit.invocations import ErrorNote
 
 
@@ -127,7 +127,7 @@ class FinishedRouting(Entry):
             "code": self.state,
             "lifecycle": _lifecycle(self.lifecycle),
             "invocationId": self.invocation_id,
-            "error": self.error and {"code": self.error.code, "message": text(self.error.message)},
+            "error": self.error and self.error.fields(),
         }
 
 

@@ -34,6 +34,7 @@ FIRST_PAUSE_SECONDS = 0.1
 """Before the second attempt; it doubles with each. A gateway may ask for longer."""
 
 LARGEST_COUNT = 2**53 - 1
+"""Of tokens: what JSON carries exactly everywhere. More is no count."""
 
 _REFUSALS, _FAULTS = 400, 500  # from which HTTP statuses on
 

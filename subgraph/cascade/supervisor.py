@@ -96,8 +96,8 @@ class Supervisor:
         await self._open()
         from langsmith import tracing_context
 
-        request_id = decision.request_id or ""
-        key = await self._subjects.of(decision.actor or "")
+        request_id, actor = decision.stamp
+        key = await self._subjects.of(actor)
         request = _Request(decision, snapshot, prompt_of(decision, snapshot))
         saver = self._threads.saver(key, request_id)
         graph = self._graph(request, saver)

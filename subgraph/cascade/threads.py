@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 SCHEMA = "consultation"
 
 CONNECTIONS = 4
+"""To PostgreSQL, beside those of the service: one is held for milliseconds, never while a model is asked."""
+
 CONNECT_SECONDS = 3
+"""For one connection, in whole seconds as libpq has them."""
 
 FORGOTTEN_AFTER = "1 hour"
 """Age of a thread that nobody works on any more: a consultation takes at most a minute."""
@@ -38,6 +41,8 @@ LOCK_KEY = 0x6379_6265_726F_7332
 """Of the advisory lock of whoever makes the tables (`cyberos2` in ASCII)."""
 
 LOCK_SECONDS = 30.0
+"""How long another process may take to make the tables; it takes a second."""
+
 LOCK_POLL_SECONDS = 0.05
 
 _GRANTS = (

@@ -11,9 +11,10 @@ ANSWER_BYTES = 256 * 1024
 """Bound of a gateway's answer: a hundred times one with a pick and a reason."""
 
 CONNECT_SECONDS = 2.0
+"""For one connection: an address that does not answer leaves time for another attempt."""
+
 CONNECTIONS = 16
 """Requests under way at once; others wait for one of them within their own time."""
-
 
 _SENT = frozenset({"host", "authorization", "content-type", "content-length", "accept", "connection"})
 """Headers that are sent. Clients add names of organisations out of the environment, and of this machine."""

@@ -1,6 +1,7 @@
 """Which skills exist, and what exactly each one is made of."""
 
-from subgraph.catalog.activation import ActivatedSkill, Catalog
+from subgraph.catalog.activated_skill import ActivatedSkill
+from subgraph.catalog.activation import Catalog
 from subgraph.catalog.header import InstallSource, SkillHeader, SkillRoot
 from subgraph.catalog.problem import Finding, Level, Problem
 from subgraph.catalog.registry import exact_name, short_name

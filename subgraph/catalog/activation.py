@@ -1,4 +1,4 @@
-"""Skills as they are now: a header always goes with the content hash of the bytes it was read from."""
+"""All skills as they are now: found, read when somebody asks for one, and watched for changes."""
 
 from __future__ import annotations
 
@@ -9,92 +9,27 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from subgraph.catalog import watching
+from subgraph.catalog.activated_skill import ActivatedSkill, read_skill
 from subgraph.catalog.discovery import COMPONENT_PATH, PASSED_OVER
 from subgraph.catalog.header import SkillHeader, SkillRoot
-from subgraph.catalog.manifest import SkillManifest, parse_manifest
 from subgraph.catalog.problem import MANIFEST_NAME, Problem
 from subgraph.catalog.registry import Registry
-from subgraph.catalog.tree import SkillTree, read_tree
 from subgraph.errors import SourceInvalid
 from subgraph.single_flight import SingleFlight
 
 ACTIVE_LIMIT = 256
 """Bound of the activated skills in memory; one that was not asked for longest is read again."""
 
-MANIFEST_BYTES_LIMIT = 1024 * 1024
-"""Bound of SKILL.md, which is in memory while the skill is active; the standard advises 5,000 tokens."""
-
-REFERENCES = "references/"
-REFERENCES_LIMIT = 64
-REFERENCES_BYTES_LIMIT = 1024 * 1024
-"""Bounds of the references of one skill that are read at once: more is no text that a model could read."""
-
 _SETTLE_SECONDS = 0.1  # longer than `is_settled` asks for
 _REST_FACTOR = 10  # at most a tenth of the time goes into scans, however fast files change
 _LONGEST_REST_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
-
-
-class References(dict[str, str]):
-    """Text files of a skill by path. `notes` says which were left out, and why."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[str] = []
-
-
-@dataclass(frozen=True, slots=True)
-class ActivatedSkill:
-    """A skill whose files were read: its header, manifest, body and content hash are of the same bytes."""
-
-    header: SkillHeader
-    manifest: SkillManifest
-    tree: SkillTree
-    body: str
-
-    @property
-    def content_hash(self) -> str:
-        """The hash that grants are bound to."""
-        return self.tree.content_hash
-
-    def component(self) -> bytes:
-        """Read the component. Raises `SourceInvalid` when there is none or it is no longer the same."""
-        return self.tree.read(COMPONENT_PATH)
-
-    @property
-    def component_digest(self) -> str | None:
-        """SHA-256 of the component, in hex, None for a skill without one."""
-        entry = self.tree.files.get(COMPONENT_PATH)
-        return None if entry is None else entry.sha256
-
-    def references(self) -> References:
-        """Read the text files below `references/`, in the order of their paths; call it in a thread.
-
-        They are the bytes of the content hash. A file that is not UTF-8, or for which there is no room
-        within the bounds, is left out with a note. Raises `SourceInvalid` when one has changed.
-        """
-        found = References()
-        room = REFERENCES_BYTES_LIMIT
-        for path in sorted(path for path in self.tree.files if path.startswith(REFERENCES)):
-            size = self.tree.files[path].size
-            if len(found) >= REFERENCES_LIMIT:
-                found.notes.append(f"{path}: left out: more than {REFERENCES_LIMIT} references")
-            elif size > room:
-                found.notes.append(f"{path}: left out: references over {REFERENCES_BYTES_LIMIT} bytes")
-            else:
-                try:
-                    found[path] = self.tree.read(path).decode()
-                    room -= size
-                except UnicodeDecodeError:
-                    found.notes.append(f"{path}: left out: not UTF-8")
-        return found
 
 
 class Catalog:
@@ -213,7 +148,7 @@ class Catalog:
 
     async def _read(self, header: SkillHeader) -> ActivatedSkill:
         try:
-            active = await asyncio.to_thread(_activate, header)
+            active = await asyncio.to_thread(read_skill, header)
         except SourceInvalid as error:
             raise SourceInvalid(f"{header.path}: {error.message}") from error
         self._active[header.path] = active
@@ -264,15 +199,3 @@ class Catalog:
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("changes of skills are no longer noticed", exc_info=error)
-
-
-def _activate(header: SkillHeader) -> ActivatedSkill:
-    tree = read_tree(header.directory)
-    entry = tree.files.get(MANIFEST_NAME)
-    if entry is None:
-        raise SourceInvalid(f"the skill has no {MANIFEST_NAME}")
-    if entry.size > MANIFEST_BYTES_LIMIT:
-        raise SourceInvalid(f"{MANIFEST_NAME}: over {MANIFEST_BYTES_LIMIT} bytes")
-    manifest, body = parse_manifest(tree.read(MANIFEST_NAME), header.name)
-    current = SkillHeader.of(manifest, header.path, header.root, has_component=COMPONENT_PATH in tree.files)
-    return ActivatedSkill(current, manifest, tree, body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.sax.saxutils import escape, quoteattr
 
-from subgraph.catalog.activation import ActivatedSkill
+from subgraph.catalog.activated_skill import ActivatedSkill
 from subgraph.catalog.header import SkillHeader
 from subgraph.catalog.problem import MANIFEST_NAME
 from subgraph.catalog.showing import shown

@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from subgraph.catalog.activation import ActivatedSkill
+from subgraph.catalog.activated_skill import ActivatedSkill
 from subgraph.catalog.tree import read_tree
 from subgraph.errors import ExecutionFailed, SourceInvalid
 from subgraph.single_flight import SingleFlight

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from subgraph.catalog import front_matter
-from subgraph.catalog.activation import MANIFEST_BYTES_LIMIT
+from subgraph.catalog.activated_skill import MANIFEST_BYTES_LIMIT
 from subgraph.catalog.body_rules import body_checks
 from subgraph.catalog.discovery import check_path
 from subgraph.catalog.field_rules import CheckTool, FieldRules

@@ -37,11 +37,11 @@ def say_step(tag: str, text: str, *, failed: bool = False) -> None:
         say(f"{f'[{tag}]':<{_TAG_WIDTH}} {line}", file=sys.stderr if failed else sys.stdout)
 
 
-def say_fact(label: str, value: str) -> None:
+def say_fact(label: str, value: str, *, width: int = _LABEL_WIDTH) -> None:
     """Write what is known under a label; further lines are indented, and pass for no other fact."""
     first, *others = value.splitlines() or [""]
     for start, line in ((label, first), *(("", line) for line in others)):
-        say(f"{start:<{_LABEL_WIDTH}}{line}")
+        say(f"{start:<{width}}{line}")
 
 
 def say_json(value: object) -> None:

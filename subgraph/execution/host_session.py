@@ -11,10 +11,10 @@ from typing import NoReturn
 
 from subgraph.audit import FurtherHostCalls, HostCallNote, Ledger, NotableHostCall
 from subgraph.audit.invocations import HOST_CALLS_IN_ENTRY, HOST_CALLS_PER_PAGE, MAX_TARGET_CHARACTERS
-from subgraph.capabilities import Broker, Capability, TrustTier
+from subgraph.capabilities import Broker, Capability
 from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
-from subgraph.catalog import ActivatedSkill
 from subgraph.errors import SkillRevoked
+from subgraph.execution.admission import Admission
 from subgraph.execution.host import (
     CallContext,
     HostCallDenied,
@@ -24,8 +24,7 @@ from subgraph.execution.host import (
     recorded_target,
     target_of,
 )
-from subgraph.execution.invocation import RunIdentity
-from subgraph.execution.limits import ExitCode, Limits, host_calls_exceeded
+from subgraph.execution.limits import ExitCode, host_calls_exceeded
 from subgraph.execution.protocol import HostCall
 from subgraph.execution.worker_process import RunEnds
 
@@ -52,28 +51,24 @@ class HostSession:
 
     def __init__(
         self,
-        identity: RunIdentity,
-        skill: ActivatedSkill,
-        capabilities: tuple[Capability, ...],
-        tier: TrustTier,
-        limits: Limits,
+        admission: Admission,
         *,
         broker: Broker,
         services: HostServices,
         ledger: Ledger,
         skill_directory: Path,
     ) -> None:
-        self._identity = identity
-        self._skill = skill
-        self._capabilities = capabilities
-        self._tier = tier
-        self._limits = limits
+        self._identity = admission.identity
+        self._skill = admission.skill
+        self._capabilities = admission.capabilities
+        self._tier = admission.tier
+        self._limits = admission.limits
         self._broker = broker
         self._services = services
         self._ledger = ledger
         self._directory = skill_directory
         self._context: CallContext | None = None
-        self._sensitive = {each.name for each in capabilities if each.is_sensitive}
+        self._sensitive = {each.name for each in admission.capabilities if each.is_sensitive}
         self._notes: list[HostCallNote] = []
         self._made: list[HostCallNote] = []
         self.count = 0

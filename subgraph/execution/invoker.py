@@ -23,6 +23,7 @@ from subgraph.errors import (
     StorageUnavailable,
     SubgraphError,
 )
+from subgraph.execution.admission import AdmittedRun
 from subgraph.execution.executors import Order, SkillExecutor
 from subgraph.execution.granted_directories import reads_own_files
 from subgraph.execution.host import HostServices
@@ -30,7 +31,7 @@ from subgraph.execution.host_session import HostSession
 from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, RunIdentity
 from subgraph.execution.limits import ExitCode, Limits
 from subgraph.execution.protocol import Reply
-from subgraph.execution.recording import AdmittedRun, RunRecorder
+from subgraph.execution.recording import RunRecorder
 from subgraph.execution.tiers import RunPolicy, TierPolicies
 
 _REFUSALS = (SkillRevoked, CapabilityDenied, GrantStale, GrantRequired)
@@ -296,11 +297,7 @@ class Invoker:
         if any(map(reads_own_files, admitted.capabilities)):
             directory = await self._snapshots.of(admitted.skill)
         return HostSession(
-            admitted.identity,
-            admitted.skill,
-            admitted.capabilities,
-            admitted.tier,
-            admitted.limits,
+            admitted,
             broker=self._broker,
             services=self._services,
             ledger=self._ledger,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -91,17 +91,29 @@ _REPLY_TYPES: tuple[tuple[type, ...], ...] = (
     (int,), (int,), (str,), (str,),
 )  # fmt: skip
 
-# How a run can end by what its worker says of it: exit code, error code, limit.
-_ENDS = frozenset(
-    {
-        (ExitCode.OK, None, None),
-        (ExitCode.FAILED, "EXECUTION_FAILED", None),
-        (ExitCode.TIME, "LIMIT_EXCEEDED", "time"),
-        (ExitCode.TIME, "LIMIT_EXCEEDED", "fuel"),
-        (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "memory"),
-        (ExitCode.RESOURCE, "LIMIT_EXCEEDED", "output"),
-    }
-)
+
+class Ending(NamedTuple):
+    """How a run can end by what its worker says of it."""
+
+    exit_code: ExitCode
+    error_code: str | None
+    limit: str | None
+
+
+ANSWERED = Ending(ExitCode.OK, None, None)
+FAILED = Ending(ExitCode.FAILED, "EXECUTION_FAILED", None)
+OVER: Mapping[str, Ending] = {
+    limit: Ending(exit_code, "LIMIT_EXCEEDED", limit)
+    for limit, exit_code in (
+        ("time", ExitCode.TIME),
+        ("fuel", ExitCode.TIME),
+        ("memory", ExitCode.RESOURCE),
+        ("output", ExitCode.RESOURCE),
+    )
+}
+"""The end of a run that went over a limit, by the name of the limit."""
+
+_ENDS = frozenset({ANSWERED, FAILED, *OVER.values()})
 
 _ENCODE_BUFFER = 8 * 1024  # bytes; larger messages grow it
 

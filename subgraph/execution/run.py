@@ -14,9 +14,9 @@ from wasmtime.component import Component, ExportIndex, Instance, Linker
 
 from subgraph.execution.guest_function import Result, call_run
 from subgraph.execution.host_interface import HostUnavailable
-from subgraph.execution.limits import TICK_MS, ExitCode, fuel_exceeded, output_exceeded, time_exceeded
+from subgraph.execution.limits import TICK_MS, fuel_exceeded, output_exceeded, time_exceeded
 from subgraph.execution.limits import memory_exceeded as memory_exceeded_message
-from subgraph.execution.protocol import Call, Reply
+from subgraph.execution.protocol import ANSWERED, FAILED, OVER, Call, Ending, Reply
 from subgraph.execution.watchdog import Watchdog
 
 ADDRESSABLE_BYTES = 4 << 30
@@ -184,7 +184,7 @@ class Run:
             # It blocked past its deadline, where no interrupt reached it, and then was quick.
             return self._over("time", time_exceeded(self._call.time_ms))
         if result.ok:
-            return self._ended(ExitCode.OK, output=text)
+            return self._ended(ANSWERED, output=text)
         return self._failed(text)
 
     def _stopped(self, error: WasmtimeError) -> Reply:
@@ -220,27 +220,18 @@ class Run:
         return (time.perf_counter_ns() - self._started_ns) // 1000
 
     def _over(self, limit: str, message: str) -> Reply:
-        exit_code = ExitCode.TIME if limit in ("time", "fuel") else ExitCode.RESOURCE
-        return self._ended(exit_code, error_code="LIMIT_EXCEEDED", error=message, limit=limit)
+        return self._ended(OVER[limit], error=message)
 
     def _failed(self, message: str) -> Reply:
-        return self._ended(ExitCode.FAILED, error_code="EXECUTION_FAILED", error=message)
+        return self._ended(FAILED, error=message)
 
-    def _ended(
-        self,
-        exit_code: ExitCode,
-        *,
-        output: str | None = None,
-        error_code: str | None = None,
-        error: str | None = None,
-        limit: str | None = None,
-    ) -> Reply:
+    def _ended(self, end: Ending, *, output: str | None = None, error: str | None = None) -> Reply:
         return Reply(
-            exit_code=int(exit_code),
+            exit_code=int(end.exit_code),
             output=output,
-            error_code=error_code,
+            error_code=end.error_code,
             error=error,
-            limit=limit,
+            limit=end.limit,
             elapsed_us=self._elapsed_us(),
             memory_bytes=self._added_bytes,
             stdout=self._stdout.text(),

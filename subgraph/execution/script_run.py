@@ -16,8 +16,8 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 from subgraph.execution.confinement import FileAccess
-from subgraph.execution.limits import ExitCode, Limits, memory_exceeded, output_exceeded, time_exceeded
-from subgraph.execution.protocol import Reply
+from subgraph.execution.limits import Limits, memory_exceeded, output_exceeded, time_exceeded
+from subgraph.execution.protocol import ANSWERED, FAILED, OVER, Ending, Reply
 from subgraph.execution.script_code import ScriptCode
 from subgraph.execution.script_state import InterpreterState, run_exit_handlers
 
@@ -219,40 +219,31 @@ class _Run:
             output = self._stdout.written.decode()
         except UnicodeDecodeError:
             return self._failed("the script's output is not UTF-8")
-        return self._ended(ExitCode.OK, output=output.removesuffix("\n"))
+        return self._ended(ANSWERED, output=output.removesuffix("\n"))
 
     def _failed(self, message: str) -> Reply:
         text = self._runner.without_paths(message)[-ERROR_CHARACTERS:][-self._call.output_bytes :]
         # A lone surrogate in an exception's text fits in no frame.
         text = text.encode("utf-8", "replace").decode()
-        return self._ended(ExitCode.FAILED, error_code="EXECUTION_FAILED", error=text)
+        return self._ended(FAILED, error=text)
 
     def _overflow(self) -> None:
         """End a flood at once, whatever the script would do about an exception; never returns."""
         self._runner.give_up(self._over("output", output_exceeded(self._call.output_bytes)))
 
     def _over(self, limit: str, message: str) -> Reply:
-        exit_code = ExitCode.TIME if limit == "time" else ExitCode.RESOURCE
-        return self._ended(exit_code, error_code="LIMIT_EXCEEDED", error=message, limit=limit)
+        return self._ended(OVER[limit], error=message)
 
     def _elapsed_us(self) -> int:
         return (time.perf_counter_ns() - self._started_ns) // 1000
 
-    def _ended(
-        self,
-        exit_code: ExitCode,
-        *,
-        output: str | None = None,
-        error_code: str | None = None,
-        error: str | None = None,
-        limit: str | None = None,
-    ) -> Reply:
+    def _ended(self, end: Ending, *, output: str | None = None, error: str | None = None) -> Reply:
         return Reply(
-            exit_code=int(exit_code),
+            exit_code=int(end.exit_code),
             output=output,
-            error_code=error_code,
+            error_code=end.error_code,
             error=error,
-            limit=limit,
+            limit=end.limit,
             elapsed_us=self._elapsed_us(),
             memory_bytes=max(0, _peak_resident_bytes() - self._resident),
             # What a script prints is its answer; of one that failed it is what it had to say.

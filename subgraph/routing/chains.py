@@ -13,11 +13,12 @@ from subgraph.routing.catalogue import CatalogueSnapshot
 from subgraph.routing.skill_entry import SkillEntry
 
 CHAIN_STEPS_LIMIT = 64
-"""Bound of the runs of one chain, those of its steps' own chains included."""
-
+"""Bound of the runs of one chain, those of its steps' own chains included. Each is an entry of the log, and
+the entry of the chain lists them all; the largest chain of this project has three."""
 
 CHAIN_DEPTH_LIMIT = 16
-"""Bound of the skills on the way from the one that was asked for to one that is run for it."""
+"""Bound of the skills on the way from the one that was asked for to one that is run for it: planning them
+recurses."""
 
 
 class ChainBroken(ValueError):

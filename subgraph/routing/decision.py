@@ -174,6 +174,13 @@ class Decision:
         """Whether a caller who wants it invoked may go on: nothing is to be asked of a person first."""
         return self.state is State.PICKED and self.tier is Tier.INVOKE
 
+    @property
+    def stamp(self) -> tuple[str, str]:
+        """The ID of its request, and who asked. Raises `ValueError` for a decision that has none."""
+        if self.request_id is None or self.actor is None:
+            raise ValueError("the decision is of no request")
+        return self.request_id, self.actor
+
     def stamped(self, request_id: str, actor: str) -> Decision:
         """Say which request it answers, and whose."""
         return dataclasses.replace(self, request_id=request_id, actor=actor)

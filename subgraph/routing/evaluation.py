@@ -1,6 +1,6 @@
 """How well queries are routed: a labelled set of them, read strictly, and the figures of a run.
 
-Nothing here routes. Who does gives an `Outcome` for each `Case`, and `measure` compares.
+Nothing here routes. Who does gives a `Prediction` for each `Case`, and `measure` compares.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from subgraph.errors import InputInvalid
+from subgraph.routing.decision import Decision, Tier
+from subgraph.routing.folding import QUERY_LIMIT
 
 Seat = Literal["CEO", "COO", "CFO", "CMO", "CTO", "CHRO", "CSO", "CLO", "CDO", "CPO"]
 """The ten seats. The emerging ones resolve to these before a decision is made."""
 
-MOST_BYTES = 4 * 1024 * 1024
+FILE_BYTES_LIMIT = 4 * 1024 * 1024
 """Some ten thousand cases; each is kept in memory."""
 
-MOST_DEPTH = 8
+NESTING_LIMIT = 8
 """The file, its list, a case, its arguments, and lines of an invoice within them."""
-
-MOST_QUERY = 4096
 
 BINS = 10
 """Of the calibration error: as fine as the confidence, which comes in tenths."""
@@ -48,7 +48,7 @@ class Case(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     id: str = Field(pattern=r"^[a-z]+(-[a-z]+)*-[0-9]{3}$")
-    query: str = Field(min_length=1, max_length=MOST_QUERY)
+    query: str = Field(min_length=1, max_length=QUERY_LIMIT)
     form: Literal["NFC", "NFD"] = "NFC"
     skill: str | None = Field(pattern=r"^[a-z0-9-]+(/[a-z0-9-]+)*$")
     arguments: dict[str, JsonValue] | None = None
@@ -73,7 +73,7 @@ class Case(BaseModel):
         return unicodedata.normalize(self.form, self.query)
 
 
-class Outcome(NamedTuple):
+class Prediction(NamedTuple):
     """What a router did with a query.
 
     `skill` is the one that it picked, None for none. `activated`: that one may be invoked as it is, since
@@ -86,6 +86,20 @@ class Outcome(NamedTuple):
     persona: str | None
     deferred: str | None
     activated: bool
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """Take what is judged of a decision."""
+        # The cascade asks which skill is meant where it is not sure: the one that it names first is its pick.
+        first = decision.best if decision.tier is Tier.ASK else None
+        return cls(
+            skill=decision.skill_name if first is None else first.skill_name,
+            confidence=decision.confidence,
+            arguments=decision.arguments,
+            persona=decision.persona,
+            deferred=None if decision.deferral is None else decision.deferral.seat,
+            activated=decision.may_invoke,
+        )
 
 
 class Figures(NamedTuple):
@@ -161,11 +175,11 @@ def load_cases(path: Path) -> list[Case]:
     """Read an evaluation set; raises EvaluationInvalid that names file and line."""
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(FILE_BYTES_LIMIT + 1)
     except OSError as error:
         raise EvaluationInvalid(f"{path}: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise EvaluationInvalid(f"{path}: more than {MOST_BYTES} bytes")
+    if len(content) > FILE_BYTES_LIMIT:
+        raise EvaluationInvalid(f"{path}: more than {FILE_BYTES_LIMIT} bytes")
     return parse_cases(content, str(path))
 
 
@@ -202,7 +216,7 @@ def _refuse_depth_and_aliases(content: bytes, name: str) -> None:
             depth += 1
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             depth -= 1
-        if depth > MOST_DEPTH:
+        if depth > NESTING_LIMIT:
             raise EvaluationInvalid(f"{name}:{_line(event)}: nested too deeply")
 
 
@@ -246,12 +260,12 @@ def _refuse_repetition(cases: Iterable[tuple[Case, int]], name: str) -> None:
             seen[value] = line
 
 
-def measure(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Report:
+def measure(cases: Sequence[Case], predictions: Sequence[Prediction]) -> Report:
     """Compare what was done with what is expected; both in the same order."""
-    pairs = list(zip(cases, outcomes, strict=True))
+    pairs = list(zip(cases, predictions, strict=True))
     confusion: dict[str, Counter[str]] = {}
-    for case, outcome in pairs:
-        confusion.setdefault(case.skill or NOWHERE, Counter())[outcome.skill or NOWHERE] += 1
+    for case, prediction in pairs:
+        confusion.setdefault(case.skill or NOWHERE, Counter())[prediction.skill or NOWHERE] += 1
     return Report(
         overall=_figures(pairs),
         splits={
@@ -263,49 +277,53 @@ def measure(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Report:
             for tag in sorted({tag for case in cases for tag in case.tags})
         },
         confusion={expected: dict(sorted(counts.items())) for expected, counts in sorted(confusion.items())},
-        wrong=tuple(case.id for case, outcome in pairs if not _is_right(case, outcome)),
+        wrong=tuple(case.id for case, prediction in pairs if not _is_right(case, prediction)),
     )
 
 
-def _figures(pairs: Sequence[tuple[Case, Outcome]]) -> Figures:
+def _figures(pairs: Sequence[tuple[Case, Prediction]]) -> Figures:
     routable = [pair for pair in pairs if pair[0].skill is not None]
     right = [pair for pair in routable if pair[0].skill == pair[1].skill]
     judged = [pair for pair in right if pair[0].arguments is not None]
     seated = [pair for pair in pairs if pair[0].persona is not None]
     deferrals = [pair for pair in pairs if pair[0].deferred is not None]
     wrong = [pair for pair in routable if pair[0].skill != pair[1].skill]
-    nowhere = [outcome for case, outcome in pairs if case.skill is None]
+    nowhere = [prediction for case, prediction in pairs if case.skill is None]
     return Figures(
         cases=len(pairs),
         routable=len(routable),
         routed_right=len(right),
-        false_activations=sum(outcome.activated for outcome in nowhere),
+        false_activations=sum(prediction.activated for prediction in nowhere),
         arguments_judged=len(judged),
-        arguments_exact=sum(case.arguments == dict(outcome.arguments) for case, outcome in judged),
+        arguments_exact=sum(case.arguments == dict(prediction.arguments) for case, prediction in judged),
         personas_judged=len(seated),
-        personas_right=sum(case.persona == outcome.persona for case, outcome in seated),
+        personas_right=sum(case.persona == prediction.persona for case, prediction in seated),
         deferrals=len(deferrals),
-        deferred_right=sum(_is_deferred(case, outcome) for case, outcome in deferrals),
+        deferred_right=sum(_is_deferred(case, prediction) for case, prediction in deferrals),
         calibration_error=calibration_error(
-            [(outcome.confidence, case.skill == outcome.skill) for case, outcome in pairs if outcome.skill]
+            [
+                (prediction.confidence, case.skill == prediction.skill)
+                for case, prediction in pairs
+                if prediction.skill
+            ]
         ),
-        activated_right=sum(outcome.activated for _, outcome in right),
-        wrong_activations=sum(outcome.activated for _, outcome in wrong),
-        false_picks=sum(outcome.skill is not None for outcome in nowhere),
+        activated_right=sum(prediction.activated for _, prediction in right),
+        wrong_activations=sum(prediction.activated for _, prediction in wrong),
+        false_picks=sum(prediction.skill is not None for prediction in nowhere),
     )
 
 
-def _is_deferred(case: Case, outcome: Outcome) -> bool:
-    return outcome.deferred == case.deferred and outcome.skill is None
+def _is_deferred(case: Case, prediction: Prediction) -> bool:
+    return prediction.deferred == case.deferred and prediction.skill is None
 
 
-def _is_right(case: Case, outcome: Outcome) -> bool:
+def _is_right(case: Case, prediction: Prediction) -> bool:
     """Tell whether everything that the case judges came out."""
     return (
-        outcome.skill == case.skill
-        and (case.arguments is None or case.arguments == dict(outcome.arguments))
-        and (case.persona is None or case.persona == outcome.persona)
-        and (case.deferred is None or case.deferred == outcome.deferred)
+        prediction.skill == case.skill
+        and (case.arguments is None or case.arguments == dict(prediction.arguments))
+        and (case.persona is None or case.persona == prediction.persona)
+        and (case.deferred is None or case.deferred == prediction.deferred)
     )
 
 

@@ -35,6 +35,7 @@ from subgraph.routing.deferral import Deferral, deferral, irreversible_effect
 from subgraph.routing.folding import checked
 from subgraph.routing.index import Reading
 from subgraph.routing.personas import Cause
+from subgraph.routing.questions import ALTERNATIVES_LIMIT, nothing_fits, which_skill
 from subgraph.routing.scoring import Classification, Score, classify, score
 from subgraph.routing.skill_entry import SkillEntry
 
@@ -43,9 +44,6 @@ THRESHOLD_PERCENT = 30
 
 INVOKE_PERCENT, ASK_PERCENT, ESCALATE_PERCENT = 70, 50, 10
 """Confidence from which on the cascade invokes, asks a person, and asks a model; below, it defers."""
-
-ALTERNATIVES_LIMIT = 3
-"""The candidates that a person is shown."""
 
 
 def route(
@@ -86,7 +84,7 @@ def route(
         extractors_version=snapshot.extractors,
         classification=classification,
         best=candidates[0] if candidates else None,
-        alternatives=tuple(candidates[1:] if outcome.routed else candidates[:ALTERNATIVES_LIMIT]),
+        alternatives=alternatives_to(outcome, candidates),
         skill_name=candidates[0].skill_name if outcome.routed else None,
         arguments=outcome.arguments,
         missing=outcome.missing,
@@ -121,6 +119,11 @@ class Outcome(NamedTuple):
     def routed(self) -> bool:
         """Whether a skill is picked."""
         return self.state is State.PICKED
+
+
+def alternatives_to(outcome: Outcome, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Give the candidates beside the one that is picked; the first of all where none is."""
+    return tuple(candidates[1:] if outcome.routed else candidates[:ALTERNATIVES_LIMIT])
 
 
 def _classification(
@@ -174,17 +177,14 @@ def tier_of(percent: int, *, cascade: bool) -> Tier:
 
 def _tiered(reading: Reading, candidates: Sequence[Candidate], *, cascade: bool) -> Outcome:
     if not candidates:
-        question = _in_language(
-            reading, "Không có kỹ năng nào phù hợp: bạn muốn làm gì?", "No skill fits: what is it about?"
-        )
+        question = nothing_fits(vietnamese=reading.vietnamese)
         return Outcome(State.DEFERRED, Tier.DEFER, Nudge.REVIEW, "no skill matches the query", question)
     percent, why = candidates[0].score.percent, candidates[0].score.rationale
     tier = tier_of(percent, cascade=cascade)
     if tier is Tier.INVOKE:
         return Outcome(State.PICKED, tier, Nudge.NOTIFY, why)
     why += f"; confidence {fixed(percent)} is below {fixed(INVOKE_PERCENT if cascade else THRESHOLD_PERCENT)}"
-    names = ", ".join(candidate.score.skill.name for candidate in candidates[:ALTERNATIVES_LIMIT])
-    question = _in_language(reading, f"Ý bạn là kỹ năng nào: {names}?", f"Which skill is meant: {names}?")
+    question = which_skill(candidates, vietnamese=reading.vietnamese)
     state = State.ESCALATED if tier is Tier.ESCALATE else State.DEFERRED
     return Outcome(state, tier, Nudge.QUESTION, why, question)
 
@@ -231,7 +231,3 @@ def _phase(outcome: Outcome, *, within: bool) -> RouterPhase:
     if outcome.chain:
         return RouterPhase.PHASE3_CHAIN
     return RouterPhase.PHASE4_PERSONA if within else RouterPhase.PHASE1_RULE
-
-
-def _in_language(reading: Reading, vietnamese: str, english: str) -> str:
-    return vietnamese if reading.vietnamese else english

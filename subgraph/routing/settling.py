@@ -27,11 +27,12 @@ from subgraph.routing.decision import (
     fixed,
 )
 from subgraph.routing.folding import has_vietnamese_diacritics
+from subgraph.routing.questions import ALTERNATIVES_LIMIT, nothing_fits, which_skill
 from subgraph.routing.router import (
-    ALTERNATIVES_LIMIT,
     INVOKE_PERCENT,
     THRESHOLD_PERCENT,
     Outcome,
+    alternatives_to,
     route,
     settled_by,
     with_run,
@@ -89,23 +90,19 @@ def _left_to_a_person(decision: Decision) -> Decision:
         tier=Tier.DEFER,
         nudge=Nudge.REVIEW,
         rationale=f"{decision.rationale}; a model found no skill that fits",
-        question=_in_language(
-            decision, "Không có kỹ năng nào phù hợp: bạn muốn làm gì?", "No skill fits: what is it about?"
-        ),
+        question=nothing_fits(vietnamese=has_vietnamese_diacritics(decision.query)),
     )
 
 
 def _asked_for(decision: Decision, candidates: list[Candidate], rationale: str) -> Decision:
-    first = candidates[:ALTERNATIVES_LIMIT]
-    names = ", ".join(each.score.skill.name for each in first)
     return dataclasses.replace(
         decision,
         state=State.DEFERRED,
         tier=Tier.ASK,
         nudge=Nudge.QUESTION,
         rationale=rationale,
-        alternatives=tuple(first),
-        question=_in_language(decision, f"Ý bạn là kỹ năng nào: {names}?", f"Which skill is meant: {names}?"),
+        alternatives=tuple(candidates[:ALTERNATIVES_LIMIT]),
+        question=which_skill(candidates, vietnamese=has_vietnamese_diacritics(decision.query)),
     )
 
 
@@ -122,7 +119,7 @@ def _picked(
         nudge=outcome.nudge,
         rationale=outcome.rationale,
         classification=settled_by(decision.classification, candidates[0]),
-        alternatives=tuple(candidates[1:] if outcome.routed else candidates[:ALTERNATIVES_LIMIT]),
+        alternatives=alternatives_to(outcome, candidates),
         skill_name=candidates[0].skill_name if outcome.routed else None,
         arguments=outcome.arguments,
         missing=outcome.missing,
@@ -141,7 +138,3 @@ def _ranked(decision: Decision, snapshot: CatalogueSnapshot, pick: str) -> list[
     first = found[0] if found else Score(snapshot.by_path[pick], named=False, keywords=(), regional=False)
     ranked = [first, *others][: ALTERNATIVES_LIMIT + 1]
     return [Candidate(each, rank) for rank, each in enumerate(ranked, 1)]
-
-
-def _in_language(decision: Decision, vietnamese: str, english: str) -> str:
-    return vietnamese if has_vietnamese_diacritics(decision.query) else english

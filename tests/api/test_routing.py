@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from subgraph.api.types import Persona
-from subgraph.api.types import routing as types
-from subgraph.routing import RouterPhase, builtin_personas
+from subgraph.routing import builtin_personas
 from tests.support.postgres import empty_database
 from tests.support.skills import Client, application, component, skill_settings, write_skill
 
@@ -116,9 +115,8 @@ def test_a_query_is_routed_within_a_persona(client: Client) -> None:
     assert null["skillName"] == MST
 
 
-def test_the_seats_and_phases_are_those_of_the_router() -> None:
+def test_the_seats_are_those_of_the_router() -> None:
     assert [each.value for each in Persona] == list(builtin_personas().personas)
-    assert [each.value for each in types.RouterPhase] == [each.value for each in RouterPhase]
 
 
 ACT = """

@@ -1,4 +1,4 @@
-"""The cascade in a running service: what is decided, recorded, kept, made again and destroyed."""
+"""The cascade in a running service: what is decided, recorded, made again and destroyed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,18 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from subgraph.audit.payloads import Part
 from subgraph.cascade.breaker import FAILURES_LIMIT
-from subgraph.cascade.threads import Threads
 from subgraph.cli.session import with_service
-from subgraph.decision_log import RecordedDecision
-from subgraph.dispatch import Dispatched
-from subgraph.errors import Forbidden, InputInvalid, StorageUnavailable
+from subgraph.errors import Forbidden, InputInvalid
 from subgraph.principal import Principal, Scope
-from subgraph.routing import PROMPT_VERSION, Decision, RouterPhase, State, Tier, route
-from subgraph.routing.extractors import extract
+from subgraph.routing import PROMPT_VERSION, Decision, RouterPhase, State, Tier
 from subgraph.service import Service
-from subgraph.settings import PayloadMode
-from subgraph.storage import Database
+from tests.cascade.running import HELLO, LAW, MST, QUERY, REASON, Cascade, cascade, started
 from tests.support.guests import ECHO
 from tests.support.model_gateway import (
     COST,
@@ -42,12 +34,10 @@ from tests.support.model_gateway import (
     refusing,
     saying,
 )
-from tests.support.postgres import empty_database, execute, run, settings_for, until
-from tests.support.routing import Found
+from tests.support.postgres import empty_database
 from tests.support.skills import (
     OPERATOR,
     Client,
-    RunningService,
     application,
     component,
     event_loop,
@@ -55,94 +45,6 @@ from tests.support.skills import (
     skill_settings,
     write_skill,
 )
-
-HELLO, MST, LAW = "cuo/hello-world", "cyberskill-vn/vn-mst-validate", "cyberskill-vn/vn-legal-compliance"
-QUERY = "xin chào các bạn thân mến"
-REASON = "Because-of-an-illness-that-nobody-is-to-know"
-
-
-class Cascade(RunningService):
-    """A running service, and the gateway that it asks."""
-
-    server: ModelGateway
-
-    def route(self, query: str = QUERY, **options: Any) -> Dispatched:
-        return self.run(self.service.dispatcher.route(OPERATOR, query, **options))
-
-    def read(self, request_id: str | None) -> RecordedDecision:
-        identifier = UUID(request_id)
-        return self.run(self.service.decision_log.find(OPERATOR, [identifier]))[identifier]
-
-    def alone(self, query: str) -> Decision:
-        """What the rules decide without a model."""
-        snapshot = self.run(self.service.routing_desk._current()).snapshot
-        return route(query, snapshot, extract)
-
-    def rows(self, table: str) -> list[asyncpg.Record]:
-        async def fetch() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return await connection.fetch(f"SELECT * FROM consultation.{table}")  # noqa: S608
-            finally:
-                await connection.close()
-
-        return self.run(fetch())
-
-    @property
-    def dsn(self) -> str:
-        assert self.settings.database_url is not None
-        return self.settings.database_url.get_secret_value()
-
-
-def cascade(home: Path, dsn: str, server: ModelGateway, **fields: Any) -> Any:
-    return skill_settings(
-        home, dsn, llm_url=server.url, llm_model="test-model", llm_api_key=SecretStr(KEY), llm_seed=7,
-        llm_retries=0, **fields,
-    )  # fmt: skip
-
-
-def started(home: Path, dsn: str, **fields: Any) -> Iterator[Cascade]:
-    with model_gateway() as server, service_in_process(cascade(home, dsn, server, **fields)) as service:
-        service.__class__ = Cascade
-        assert isinstance(service, Cascade)
-        service.server = server
-        service.write(HELLO, guest=component(ECHO))
-        for path in (MST, LAW):
-            service.write(path, fields="metadata: {region: VN}", guest=component(ECHO))
-        yield service
-
-
-@pytest.fixture(scope="module")
-def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cascade]:
-    with empty_database(server) as dsn:
-        yield from started(tmp_path_factory.mktemp("home"), dsn)
-
-
-@pytest.fixture
-def running(shared: Cascade) -> Cascade:
-    """The service with a gateway that answers, and that nobody was let down by yet."""
-    shared.server.behaviour = picking(HELLO, 0.9, REASON)
-    shared.server.asked.clear()
-    assert shared.service._supervisor is not None
-    shared.service._supervisor._gateway._breaker.succeeded()
-    shared.run(until(lambda: is_current(shared)))  # its loop stood still while another service ran
-    return shared
-
-
-def is_current(running: RunningService) -> bool:
-    try:
-        running.service._authority.ensure_current()
-    except StorageUnavailable:
-        return False
-    return True
-
-
-@pytest.fixture
-def sealing(server: str, tmp_path: Path) -> Iterator[Cascade]:
-    with empty_database(server) as dsn:
-        for service in started(tmp_path, dsn, audit_payloads=PayloadMode.ENCRYPTED):
-            service.server.behaviour = picking(HELLO, 0.9, REASON)
-            yield service
 
 
 def test_a_query_that_rules_leave_open_is_decided_by_a_model(running: Cascade) -> None:
@@ -325,118 +227,6 @@ def test_a_prompt_of_full_length_is_kept_whole(sealing: Cascade) -> None:
     assert found.transcript.prompt == decision.consultation.prompt
 
 
-def test_what_langgraph_keeps_is_ciphertext_alone_and_ends_with_the_key(sealing: Cascade) -> None:
-    request_id = sealing.route(invoke=False).decision.request_id
-    assert request_id is not None
-    tables = {name: sealing.rows(name) for name in ("checkpoints", "checkpoint_blobs", "checkpoint_writes")}
-    assert all(tables.values())
-    blobs = [row["blob"] or b"" for rows in list(tables.values())[1:] for row in rows]
-    clear = repr(tables).encode() + b"".join(blobs)
-    for secret in (QUERY.encode(), "thân mến".encode(), REASON.encode(), KEY.encode(), b"hello-world"):
-        assert secret not in clear
-    assert {row["thread_id"] for row in tables["checkpoints"]} == {request_id}
-    values = sealing.run(thread(sealing, request_id))
-    assert json.loads(values["consultation"])["pick"] == HELLO
-    assert REASON in json.loads(values["consultation"])["answer"]
-    assert QUERY in values["prompt"].decode()
-    sealing.run(sealing.service.audit_trail.erase(OPERATOR, OPERATOR.actor))
-    sealing.route(invoke=False)  # the subject has a key again, and another one
-    with pytest.raises(ValueError, match="not of this place and key"):
-        sealing.run(thread(sealing, request_id))
-    assert sealing.read(request_id).transcript is None
-
-
-async def thread(running: Cascade, request_id: str) -> dict[str, Any]:
-    """Read what LangGraph keeps of a request, with the key that its caller has now."""
-    key = await running.service._subjects.of(OPERATOR.actor)
-    assert running.service._supervisor is not None
-    saver = running.service._supervisor._threads.saver(key, request_id)
-    found = await saver.aget_tuple({"configurable": {"thread_id": request_id}})
-    assert found is not None
-    return dict(found.checkpoint["channel_values"])
-
-
-def test_where_payloads_are_not_kept_no_thread_is_either(running: Cascade) -> None:
-    running.route(invoke=False)
-    running.server.behaviour = refusing(500)
-    running.run(running.service.routing_desk.preview(OPERATOR, QUERY))
-    for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
-        assert running.rows(table) == []
-
-
-def test_what_a_process_left_behind_is_forgotten_by_the_next(running: Cascade) -> None:
-    assert running.service._supervisor is not None
-    threads = running.service._supervisor._threads
-    made = [
-        f"INSERT INTO consultation.checkpoints (thread_id, checkpoint_id, checkpoint) VALUES "  # noqa: S608
-        f"('{name}', '1', jsonb_build_object('ts', (now() - interval '{age}')::text))"
-        for name, age in (("old", "61 minutes"), ("new", "1 minute"))
-    ]
-    running.run(execute(running.dsn, *made))
-    running.run(threads.forget_old())
-    assert [row["thread_id"] for row in running.rows("checkpoints")] == ["new"]
-    running.run(execute(running.dsn, "DELETE FROM consultation.checkpoints"))
-
-
-def test_prompt_is_kept_before_the_model_is_told(sealing: Cascade) -> None:
-    kept: list[int] = []
-
-    def look(asked: Any) -> Reply:
-        async def count() -> int:
-            connection = await asyncpg.connect(sealing.dsn)
-            try:
-                return int(await connection.fetchval("SELECT count(*) FROM consultation.checkpoints"))
-            finally:
-                await connection.close()
-
-        kept.append(asyncio.run(count()))
-        return picking(HELLO)(asked)
-
-    sealing.server.behaviour = look
-    sealing.route(invoke=False)
-    assert kept
-    assert kept[0] >= 1
-
-
-def test_several_services_make_the_tables_at_once(dsn: str) -> None:
-    async def work() -> list[str]:
-        async with Database(settings_for(dsn)) as database:
-            many = [Threads(database) for _ in range(4)]
-            async with asyncio.TaskGroup() as group:
-                for each in many:
-                    group.create_task(each.__aenter__())
-            for each in many:
-                await each.__aexit__(None, None, None)
-            async with database.owner() as connection:
-                rows = await connection.fetch(
-                    "SELECT grantee, privilege_type FROM information_schema.role_table_grants "
-                    "WHERE table_schema = 'consultation' AND table_name = 'checkpoints'"
-                )
-        return sorted(row["privilege_type"] for row in rows if row["grantee"] == "cyberos_service")
-
-    assert run(work()) == ["DELETE", "INSERT", "SELECT", "UPDATE"]
-
-
-def test_a_database_that_is_gone_is_said_so(running: Cascade) -> None:
-    running.run(execute(running.dsn, "ALTER SCHEMA consultation RENAME TO elsewhere"))
-    try:
-        with pytest.raises(StorageUnavailable, match="kept of consultations cannot be reached"):
-            running.route(invoke=False)
-        assert running.server.asked == []
-    finally:
-        running.run(execute(running.dsn, "ALTER SCHEMA elsewhere RENAME TO consultation"))
-    assert running.route(invoke=False).decision.skill_name == HELLO
-
-
-def test_threads_are_used_while_they_are_open_alone(dsn: str) -> None:
-    async def work() -> None:
-        async with Database(settings_for(dsn)) as database:
-            with pytest.raises(StorageUnavailable):
-                await Threads(database).forget_old()
-
-    run(work())
-
-
 def test_the_escalation_rate_counts_what_a_model_was_asked_about(server: str, tmp_path: Path) -> None:
     with empty_database(server) as dsn:
         for service in started(tmp_path, dsn):
@@ -520,30 +310,6 @@ def test_graphql_tells_how_a_model_was_asked(client: tuple[Client, ModelGateway]
     assert (failed["model"]["outcome"], failed["model"]["pick"]) == ("GATEWAY_ERROR", None)
     plain = asking.data(MODEL, query="hello world")["routeAndInvoke"]
     assert plain["model"] is None
-
-
-def test_whoever_goes_away_leaves_no_thread(running: Cascade) -> None:
-    async def work() -> None:
-        running.server.behaviour = lambda _: Reply(wait=30.0)
-        asking = asyncio.create_task(running.service.routing_desk.preview(OPERATOR, QUERY))
-        await until(lambda: bool(running.server.asked))
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-
-    running.run(work())
-    assert running.rows("checkpoints") == []
-    running.server.behaviour = picking(HELLO)
-    assert running.route(invoke=False).decision.skill_name == HELLO
-
-
-def test_what_cannot_be_recorded_is_refused_as_ever(
-    running: Cascade, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("subgraph.cascade.supervisor.extract", lambda *_: Found({"amount": 2**70}))
-    with pytest.raises(InputInvalid, match="beyond what can be recorded"):
-        running.route(invoke=False)
-    assert running.rows("checkpoints") == []
 
 
 def test_a_process_that_may_never_need_a_model_loads_it_when_it_does(server: str, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Running:
         async def work() -> Decision:
             desk, supervisor = self.service.routing_desk, self.service._supervisor
             assert supervisor is not None
-            snapshot = (await desk._current()).snapshot
+            snapshot = await desk.snapshot()
             return await supervisor.judged(route(query, snapshot, extract, cascade=True), snapshot)
 
         return self.loop.run(work())
@@ -89,7 +89,7 @@ def test_no_skill_may_be_invoked_for_what_no_skill_answers(report: Report, split
 
 
 def test_a_model_was_asked_about_what_rules_left_open_alone(running: Running, report: Report) -> None:
-    snapshot = running.loop.run(running.service.routing_desk._current()).snapshot
+    snapshot = running.loop.run(running.service.routing_desk.snapshot())
     left_open = [
         case for case in CASES
         if route(case.text, snapshot, extract, cascade=True).state is State.ESCALATED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillRoot, activation
+from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillRoot, activated_skill, activation
 from subgraph.catalog.tree import SkillTree, read_tree
 from subgraph.errors import SkillNotFound, SourceInvalid
 from tests.support.postgres import run
@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        monkeypatch.setattr(activation, "read_tree", self)
+        monkeypatch.setattr(activated_skill, "read_tree", self)
 
     def __call__(self, directory: Path) -> SkillTree:
         self.count += 1
@@ -85,7 +85,7 @@ def test_a_change_during_a_read_is_seen_by_those_who_ask_after_it(
             assert changed.wait(5)
             return tree
 
-        monkeypatch.setattr(activation, "read_tree", slow)
+        monkeypatch.setattr(activated_skill, "read_tree", slow)
         early = asyncio.create_task(found.activate("one"))
         assert await asyncio.to_thread(reading.wait, 5)
         write_skill(tmp_path, "one", body="new")
@@ -282,15 +282,15 @@ def test_what_a_person_approves_is_read_anew(tmp_path: Path, monkeypatch: pytest
 
 def test_a_skill_md_has_a_limit(tmp_path: Path) -> None:
     async def scenario() -> None:
-        write_skill(tmp_path, "one", body="x" * activation.MANIFEST_BYTES_LIMIT)
+        write_skill(tmp_path, "one", body="x" * activated_skill.MANIFEST_BYTES_LIMIT)
         with pytest.raises(SourceInvalid, match=r"one: SKILL\.md: over 1048576 bytes"):
             await (await catalogue(tmp_path)).activate("one")
 
     run(scenario())
 
 
-def references(root: Path, files: dict[str, bytes]) -> activation.References:
-    async def scenario() -> activation.References:
+def references(root: Path, files: dict[str, bytes]) -> activated_skill.References:
+    async def scenario() -> activated_skill.References:
         write_skill(root, "one", files={f"references/{name}": data for name, data in files.items()})
         return (await (await catalogue(root)).activate("one")).references()
 
@@ -306,8 +306,8 @@ def test_references_are_the_text_files_below_their_directory(tmp_path: Path) -> 
 
 
 def test_references_have_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activation, "REFERENCES_LIMIT", 2)
-    monkeypatch.setattr(activation, "REFERENCES_BYTES_LIMIT", 10)
+    monkeypatch.setattr(activated_skill, "REFERENCES_LIMIT", 2)
+    monkeypatch.setattr(activated_skill, "REFERENCES_BYTES_LIMIT", 10)
     found = references(tmp_path, {"a": b"12345", "b": b"123456", "c": b"12345", "d": b""})
     assert list(found) == ["references/a", "references/c"]
     assert found.notes == [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subgraph.catalog import validate
-from subgraph.catalog.activation import MANIFEST_BYTES_LIMIT
+from subgraph.catalog.activated_skill import MANIFEST_BYTES_LIMIT
 from subgraph.catalog.manifest import METADATA_LIMIT, parse_manifest
 from subgraph.errors import SourceInvalid
 from tests.catalog.written import errors, warnings, written

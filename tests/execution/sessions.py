@@ -14,6 +14,7 @@ import pytest
 from subgraph.audit import Ledger
 from subgraph.capabilities import Authority, Broker, TrustTier, parse_capability
 from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, SkillRoot
+from subgraph.execution.admission import Admission
 from subgraph.execution.host import HostServices
 from subgraph.execution.host_session import HostSession
 from subgraph.execution.invocation import RunIdentity
@@ -73,11 +74,7 @@ class Desk:
         services = HostServices(self.workspace, None, None, self.commands, ENVIRONMENT)
         self.run(services.__aenter__())
         session = HostSession(
-            self.identity,
-            skill,
-            tuple(map(parse_capability, capabilities)),
-            tier,
-            limits,
+            Admission(self.identity, skill, tuple(map(parse_capability, capabilities)), tier, limits),
             broker=Broker(self.office.authority),
             services=services,
             ledger=self.office.ledger,

@@ -22,7 +22,7 @@ def invoke(running: RunningService, name: str) -> Invocation:
 
 
 def machine_code_cache(running: RunningService) -> MachineCodeCache:
-    executor = running.service._executors[Executor.WASM]
+    executor = running.service._runtime.executors[Executor.WASM]
     assert isinstance(executor, WasmExecutor)
     return executor._machine_code
 
@@ -42,7 +42,7 @@ class Compilations:
 
 
 def unload(running: RunningService, key: str) -> None:
-    running.run(running.service._pool.unload(key))
+    running.run(running.service._runtime.pool.unload(key))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "another", "removed"])

@@ -319,7 +319,7 @@ def test_a_skill_reads_the_bytes_of_its_own_that_were_granted(running: RunningSe
     )
 
     async def run() -> Reply:
-        executor = next(iter(service._executors.values()))
+        executor = next(iter(service._runtime.executors.values()))
         return await (await executor.prepare(skill, EngineProfile.OPEN))(order)
 
     reply = running.run(run())

@@ -125,9 +125,14 @@ def test_how_many_runs_a_chain_can_have() -> None:
             header(f"x/{names[-1]}"),
         ]
 
-    assert len(planned("x/s0", *doubled(6)).steps) == CHAIN_STEPS_LIMIT - 1
+    def wide(*leaves: str) -> list[SkillHeader]:
+        """Two trees of 31 runs each, so many leaves beside them, and the skill itself."""
+        steps = {"one": {"skill": "s0"}, "two": {"skill": "s0"}, **{leaf: {"skill": "s4"} for leaf in leaves}}
+        return [chained("x/wide", "s0, s4", **steps), *doubled(5)]
+
+    assert len(planned("x/wide", *wide("three")).steps) == CHAIN_STEPS_LIMIT
     with pytest.raises(ChainBroken, match=f"more than {CHAIN_STEPS_LIMIT} steps"):
-        planned("x/s0", *doubled(7))
+        planned("x/wide", *wide("three", "four"))
 
 
 def test_a_chain_that_cannot_be_run_is_for_a_person_to_look_at() -> None:

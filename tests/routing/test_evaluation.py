@@ -10,22 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subgraph.routing import Tier
 from subgraph.routing.evaluation import (
-    MOST_BYTES,
-    MOST_QUERY,
+    FILE_BYTES_LIMIT,
     NOWHERE,
     Case,
     EvaluationInvalid,
-    Outcome,
+    Prediction,
     Seat,
     calibration_error,
     load_cases,
     measure,
     parse_cases,
 )
-from subgraph.routing.extractors import MAX_QUERY, extract, has_extractor
+from subgraph.routing.extractors import extract, has_extractor
 from subgraph.routing.extractors.text import text_of
+from subgraph.routing.folding import QUERY_LIMIT
 from tests.support.parity import SKILLS
+from tests.support.routing import decide
 
 SET = Path(__file__).parents[2] / "evaluation" / "queries.yaml"
 PATHS = {str(path.parent.relative_to(SKILLS)) for path in SKILLS.rglob("SKILL.md")}
@@ -124,10 +126,6 @@ def test_hostile_queries_hide_characters(cases: list[Case]) -> None:
         assert hidden in hostile
 
 
-def test_the_bounds_of_a_query_agree() -> None:
-    assert MOST_QUERY == MAX_QUERY
-
-
 def one(fields: str) -> list[Case]:
     return parse_cases(f"version: 1\ncases:\n  - {{{fields}}}\n".encode(), "set.yaml")
 
@@ -183,7 +181,7 @@ def test_a_set_that_is_not_as_documented_is_refused_with_its_line(content: str, 
     [
         (("id: a-001", "id: A1"), "id: String should match pattern"),
         (("query: q", 'query: ""'), "query: String should have at least 1 character"),
-        (("query: q", f"query: {'q' * (MOST_QUERY + 1)}"), "query: String should have at most"),
+        (("query: q", f"query: {'q' * (QUERY_LIMIT + 1)}"), "query: String should have at most"),
         (("query: q", "query: 1"), "query: Input should be a valid string"),
         ((", skill: null", ""), "skill: Field required"),
         (("skill: null", "skill: ../x"), "skill: String should match pattern"),
@@ -210,7 +208,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationInvalid, match="No such file"):
         load_cases(tmp_path / "none.yaml")
     large = tmp_path / "large.yaml"
-    large.write_bytes(b" " * (MOST_BYTES + 1))
+    large.write_bytes(b" " * (FILE_BYTES_LIMIT + 1))
     with pytest.raises(EvaluationInvalid, match="more than"):
         load_cases(large)
 
@@ -221,14 +219,14 @@ def case(number: int, skill: str | None, **fields: object) -> Case:
     )
 
 
-def outcome(skill: str | None, confidence: float = 1.0, **fields: object) -> Outcome:
+def prediction(skill: str | None, confidence: float = 1.0, **fields: object) -> Prediction:
     nothing: dict[str, object] = {
         "arguments": {},
         "persona": None,
         "deferred": None,
         "activated": skill is not None,
     }
-    return Outcome(skill, confidence, **{**nothing, **fields})  # type: ignore[arg-type]
+    return Prediction(skill, confidence, **{**nothing, **fields})  # type: ignore[arg-type]
 
 
 def test_figures_of_a_run() -> None:
@@ -242,13 +240,13 @@ def test_figures_of_a_run() -> None:
         case(7, None, deferred="CTO"),
     ]
     outcomes = [
-        outcome("a", arguments={"x": 1}, persona="CFO"),
-        outcome("a", 0.5, arguments={"x": 2}),
-        outcome("a", 0.8),
-        outcome(None, 0.1, persona="CTO"),
-        outcome("b", 0.35),
-        outcome(None, deferred="CTO"),
-        outcome("a", 0.9, deferred="CTO"),
+        prediction("a", arguments={"x": 1}, persona="CFO"),
+        prediction("a", 0.5, arguments={"x": 2}),
+        prediction("a", 0.8),
+        prediction(None, 0.1, persona="CTO"),
+        prediction("b", 0.35),
+        prediction(None, deferred="CTO"),
+        prediction("a", 0.9, deferred="CTO"),
     ]
     report = measure(cases, outcomes)
     figures = report.overall
@@ -272,16 +270,25 @@ def test_figures_of_a_run() -> None:
 
 
 def test_a_deferral_to_another_seat_is_wrong() -> None:
-    report = measure([case(1, None, deferred="CTO")], [outcome(None, deferred="CEO")])
+    report = measure([case(1, None, deferred="CTO")], [prediction(None, deferred="CEO")])
     assert report.overall.deferral_rate == 0.0
     assert report.wrong == ("a-001",)
 
 
 def test_a_pick_with_a_question_is_no_activation() -> None:
     cases = [case(1, "a"), case(2, "a"), case(3, None)]
-    figures = measure(cases, [outcome(skill, activated=False) for skill in ("a", "b", "a")]).overall
+    figures = measure(cases, [prediction(skill, activated=False) for skill in ("a", "b", "a")]).overall
     assert (figures.accuracy, figures.activation_rate) == (0.5, 0.0)
     assert (figures.wrong_activations, figures.false_activations, figures.false_picks) == (0, 0, 1)
+
+
+def test_the_skill_that_a_question_names_first_is_the_pick() -> None:
+    asked = decide("validate MST", cascade=True)
+    assert (asked.tier, asked.skill_name) == (Tier.ASK, None)
+    predicted = Prediction.of(asked)
+    assert (predicted.skill, predicted.activated) == ("cyberskill-vn/vn-mst-validate", False)
+    open_ = decide("please look at the decree", cascade=True)
+    assert (open_.tier, Prediction.of(open_).skill) == (Tier.ESCALATE, None)
 
 
 def test_rates_over_nothing_are_none() -> None:
@@ -291,7 +298,7 @@ def test_rates_over_nothing_are_none() -> None:
     assert (figures.persona_accuracy, figures.deferral_rate, figures.calibration_error) == (None, None, None)
 
 
-def test_every_case_needs_its_outcome() -> None:
+def test_every_case_needs_its_prediction() -> None:
     with pytest.raises(ValueError, match="shorter"):
         measure([case(1, None)], [])
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from subgraph.catalog.manifest import parse_manifest
 from subgraph.routing.extractors import (
     EXTRACTORS_VERSION,
-    MAX_QUERY,
     extract,
     has_extractor,
     to_input,
 )
 from subgraph.routing.extractors.questions import question_for
 from subgraph.routing.extractors.skills import EXTRACTORS
+from subgraph.routing.folding import QUERY_LIMIT
 from tests.support.parity import SKILLS, Reference
 
 VN = SKILLS / "cyberskill-vn"
@@ -372,7 +372,7 @@ def test_an_invoice_is_one_line_and_a_buyer() -> None:
 def test_a_text_skill_gets_the_query() -> None:
     found = extract("cuo/cpo/prd-author", unicodedata.normalize("NFD", " viết PRD \n"))
     assert found == ({"query": "viết PRD"}, (), (), None)
-    assert len(str(extract("prd-author", "x " * MAX_QUERY).arguments["query"])) < MAX_QUERY
+    assert len(str(extract("prd-author", "x " * QUERY_LIMIT).arguments["query"])) < QUERY_LIMIT
     assert not has_extractor("prd-author")
     assert has_extractor("cyberskill-vn/vn-mst-validate")
 

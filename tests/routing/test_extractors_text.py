@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subgraph.routing.extractors import MAX_QUERY, extract
+from subgraph.routing.extractors import extract
 from subgraph.routing.extractors.labels import REACH, Label, label_before, labelled
 from subgraph.routing.extractors.language import is_vietnamese
 from subgraph.routing.extractors.skills import EXTRACTORS
 from subgraph.routing.extractors.text import BLOT, Span, bounded, clusters, spelt, text_of
+from subgraph.routing.folding import QUERY_LIMIT
 
 ANY_TEXT = st.text(max_size=200)
 
@@ -70,11 +71,11 @@ def test_what_was_read_is_blotted_out() -> None:
 
 
 def test_a_query_is_bounded_at_a_blank() -> None:
-    assert bounded("x" * MAX_QUERY) == "x" * MAX_QUERY
-    assert bounded("x" * (MAX_QUERY + 1)) == ""
+    assert bounded("x" * QUERY_LIMIT) == "x" * QUERY_LIMIT
+    assert bounded("x" * (QUERY_LIMIT + 1)) == ""
     assert bounded("word " + "0123456789" * 1000) == "word "
     # Ten digits of thirteen would be another tax code.
-    cut = " " * (MAX_QUERY - 10) + "0123456789-001"
+    cut = " " * (QUERY_LIMIT - 10) + "0123456789-001"
     assert extract("vn-mst-validate", cut).arguments == {}
 
 
@@ -188,5 +189,5 @@ def test_time_does_not_grow_with_hostile_text(hostile: str) -> None:
             best = min(best, time.process_time() - started)
         return best
 
-    assert cost(hostile) <= 3 * cost(hostile[: MAX_QUERY + 1]) + 0.02
-    assert cost(hostile[:MAX_QUERY]) <= 8 * cost(hostile[: MAX_QUERY // 4]) + 0.02
+    assert cost(hostile) <= 3 * cost(hostile[: QUERY_LIMIT + 1]) + 0.02
+    assert cost(hostile[:QUERY_LIMIT]) <= 8 * cost(hostile[: QUERY_LIMIT // 4]) + 0.02

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from subgraph.routing import CatalogueSnapshot, Decision, route
-from subgraph.routing.evaluation import Case, Outcome, Report, load_cases, measure
+from subgraph.routing.evaluation import Case, Prediction, Report, load_cases, measure
 from subgraph.routing.extractors import EXTRACTORS_VERSION, extract
 from tests.support.routing import own_headers
 
@@ -25,18 +25,7 @@ def decisions() -> list[tuple[Case, Decision]]:
 
 @pytest.fixture(scope="module")
 def report(decisions: list[tuple[Case, Decision]]) -> Report:
-    outcomes = [
-        Outcome(
-            skill=decision.skill_name,
-            confidence=decision.confidence,
-            arguments=decision.arguments,
-            persona=decision.persona,
-            deferred=None if decision.deferral is None else decision.deferral.seat,
-            activated=decision.may_invoke,
-        )
-        for _, decision in decisions
-    ]
-    return measure([case for case, _ in decisions], outcomes)
+    return measure([case for case, _ in decisions], [Prediction.of(decision) for _, decision in decisions])
 
 
 @pytest.mark.parametrize("split", ["tuning", "held_out"])

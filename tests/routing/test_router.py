@@ -175,6 +175,13 @@ def test_arguments_that_cannot_be_recorded_are_refused() -> None:
             route("kiểm tra MST", own_catalogue(), lambda _, __, value=value: Found({"mst": value}))
 
 
+def test_a_decision_knows_whose_it_is_once_it_is_stamped() -> None:
+    found = decide("kiểm tra MST 0123456789")
+    with pytest.raises(ValueError, match="of no request"):
+        _ = found.stamp
+    assert found.stamped("request-1", "ann").stamp == ("request-1", "ann")
+
+
 def test_a_decision_has_the_fields_of_the_document() -> None:
     found = decide("kiểm tra MST 0123456789", persona="CFO", cascade=True).stamped("request-1", "operator")
     data = orjson.loads(found.encode())

@@ -175,6 +175,6 @@ def test_machine_code_of_another_component_is_not_run_for_this_one(running: Runn
         running.run(running.service.invoke(OPERATOR, name, {}))
     poisoned, poison = (running.settings.machine_code_dir / f"{key}.cwasm" for key in keys)
     poisoned.write_bytes(poison.read_bytes())
-    running.run(running.service._pool.unload(keys[0]))
+    running.run(running.service._runtime.pool.unload(keys[0]))
     assert running.run(running.service.invoke(OPERATOR, "poisoned", {})).stdout == "xxxxx"
     assert poisoned.read_bytes() != poison.read_bytes()

@@ -2,9 +2,11 @@
 
 from subgraph.api.types.audit import AuditCheckpoint, AuditEntry, AuditProof
 from subgraph.api.types.authority import CapabilityGrant, CapabilityRequest
+from subgraph.api.types.chain_step import InvocationResult
 from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
-from subgraph.api.types.routing import InvocationResult, Persona, RoutingDecision, RoutingPreview
+from subgraph.api.types.persona import Persona
+from subgraph.api.types.routing import RoutingDecision, RoutingPreview
 from subgraph.api.types.routing_data import KeywordBank, Seat
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem

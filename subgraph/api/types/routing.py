@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum
 from itertools import zip_longest
 from typing import Self, cast
 
@@ -12,14 +11,14 @@ import strawberry
 from strawberry.scalars import JSON
 
 from subgraph import routing
+from subgraph.api.types.candidate import Candidate, ScoreBreakdown
+from subgraph.api.types.chain_step import ChainStep, InvocationResult
+from subgraph.api.types.consultation import ModelConsultation
 from subgraph.api.types.invocation import InvocationError
-from subgraph.audit import ChainStepNote, FinishedInvocation
-from subgraph.chain_run import StepRun
+from subgraph.api.types.persona import Deferral, Persona
 from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
-from subgraph.execution.invocation import Invocation as ExecutedInvocation
 from subgraph.lifecycle import Moment
-from subgraph.routing.personas import Cause
 from subgraph.routing_desk import skill_input
 
 strawberry.enum(
@@ -39,232 +38,9 @@ strawberry.enum(
     description="How far a decision came: PICKED, DEFERRED and ESCALATED are of those that were not invoked, "
     "INVOKING is of one whose run has not ended yet, or whose end could not be recorded.",
 )
-strawberry.enum(Cause, name="DeferralCause", description="Why a query goes to a person whatever its score.")
-
-
-@strawberry.enum(description="A seat that a query can belong to; the last four are emerging ones.")
-class Persona(Enum):
-    CEO = "CEO"
-    COO = "COO"
-    CFO = "CFO"
-    CMO = "CMO"
-    CTO = "CTO"
-    CHRO = "CHRO"
-    CSO = "CSO"
-    CLO = "CLO"
-    CDO = "CDO"
-    CPO = "CPO"
-    CAIO = "CAIO"
-    CXO = "CXO"
-    CRO = "CRO"
-    CSO_SUSTAINABILITY = "CSO_SUSTAINABILITY"
-
-
-@strawberry.enum(graphql_name_from="value", description="Which part of the router picked.")
-class RouterPhase(Enum):
-    PHASE1_RULE = "phase1_rule"
-    PHASE2_LLM = "phase2_llm"
-    PHASE3_CHAIN = "phase3_chain"
-    PHASE4_PERSONA = "phase4_persona"
-
-
-@strawberry.type(description="What a score is made of.")
-class ScoreBreakdown:
-    points: float = strawberry.field(description="All points; ten and more are a confidence of 1.")
-    named: bool = strawberry.field(description="Whether its whole name stands in the query: 5 points.")
-    keywords: list[str] = strawberry.field(
-        description="Keywords of its bank that stand in the query: 3 points each."
-    )
-    regional: bool = strawberry.field(
-        description="Whether a query with Vietnamese marks meets a skill for VN: 2 points."
-    )
-
-    @classmethod
-    def of(cls, score: routing.Score) -> Self:
-        """Present a score."""
-        return cls(
-            points=score.tenths / 10,
-            named=score.named,
-            keywords=list(score.keywords),
-            regional=score.regional,
-        )
-
-
-@strawberry.type(description="A skill that could be meant.")
-class Candidate:
-    skill_name: str = strawberry.field(description="Path of the skill.")
-    score: float = strawberry.field(description="Confidence in it, from 0 to 1.")
-    rank: int = strawberry.field(description="Its place, from 1.")
-    breakdown: ScoreBreakdown = strawberry.field(description="What the score is made of.")
-
-    @classmethod
-    def of(cls, candidate: routing.Candidate) -> Self:
-        """Present a candidate."""
-        return cls(
-            skill_name=candidate.skill_name,
-            score=candidate.confidence,
-            rank=candidate.rank,
-            breakdown=ScoreBreakdown.of(candidate.score),
-        )
-
-
-@strawberry.type(description="An action that only a person does.")
-class Deferral:
-    action: str = strawberry.field(
-        description="The action, as a list has it; or a capability whose effects cannot be undone, and the "
-        "skill that declares it."
-    )
-    seat: Persona = strawberry.field(description="Whose decision it is.")
-    held: str = strawberry.field(description="How that seat is filled.")
-    cause: Cause = strawberry.field(description="Why it goes to a person.")
-
-    @classmethod
-    def of(cls, deferral: routing.Deferral) -> Self:
-        """Present a deferral."""
-        return cls(
-            action=deferral.action, seat=Persona(deferral.seat), held=deferral.held, cause=deferral.cause
-        )
-
-
-@strawberry.type(description="What became of a skill that a decision invoked.")
-class InvocationResult:
-    exit_code: int = strawberry.field(description="0, or how it failed.")
-    stdout: str = strawberry.field(
-        description="What the skill printed and answered; empty for a decision that is read from the log."
-    )
-    stderr: str = strawberry.field(
-        description="What the skill printed as diagnostics; empty for a decision that is read from the log."
-    )
-    started_at: datetime = strawberry.field(description="When it started.")
-    ended_at: datetime = strawberry.field(description="When it ended.")
-    error: InvocationError | None = strawberry.field(description="Why it failed; null for exit code 0.")
-
-    @classmethod
-    def executed(cls, invocation: ExecutedInvocation) -> Self:
-        """Present a run that has just ended."""
-        return cls(
-            exit_code=invocation.exit_code,
-            stdout=invocation.stdout or "",
-            stderr=invocation.stderr or "",
-            started_at=invocation.started_at,
-            ended_at=invocation.ended_at,
-            error=InvocationError.of(invocation.error),
-        )
-
-    @classmethod
-    def recorded(cls, entry: FinishedInvocation) -> Self:
-        """Present what the ledger keeps of a run."""
-        return cls(
-            exit_code=entry.exit_code,
-            stdout="",
-            stderr="",
-            started_at=entry.started_at,
-            ended_at=entry.ended_at,
-            error=InvocationError.of(entry.error),
-        )
-
-
 strawberry.enum(
-    routing.ConsultationOutcome,
-    name="ModelOutcome",
-    description="How asking a model ended. With all but ANSWERED, rules decided alone.",
+    routing.RouterPhase, graphql_name_from="value", description="Which part of the router picked."
 )
-
-
-@strawberry.type(description="How a model was asked about a query that rules left open.")
-class ModelConsultation:
-    model: str = strawberry.field(description="Name of the model at the gateway.")
-    outcome: routing.ConsultationOutcome = strawberry.field(description="How asking it ended.")
-    pick: str | None = strawberry.field(
-        description="Path of the skill that it picked; null for none, and where there is no answer."
-    )
-    confidence: float | None = strawberry.field(description="How sure it is, from 0 to 1.")
-    temperature: str = strawberry.field(description="The temperature it was asked with, a decimal number.")
-    seed: int = strawberry.field(description="The seed it was asked with.")
-    prompt_version: str = strawberry.field(description="Version of the prompt's text.")
-    attempts: int = strawberry.field(description="How often it was asked; 0 where nobody tried.")
-    elapsed_ms: float = strawberry.field(description="How long that took, retries included.")
-    tokens_in: int | None = strawberry.field(description="Tokens of the prompt, as the gateway counts.")
-    tokens_out: int | None = strawberry.field(description="Tokens of the answer, as the gateway counts.")
-    cost: str | None = strawberry.field(
-        description="What it cost in US dollars, a decimal number; null where nobody says."
-    )
-
-    @classmethod
-    def of(cls, asked: routing.Consultation) -> Self:
-        """Present a consultation."""
-        percent = asked.confidence_percent
-        return cls(
-            model=asked.model,
-            outcome=asked.outcome,
-            pick=asked.pick,
-            confidence=None if percent is None else percent / 100,
-            temperature=asked.temperature,
-            seed=asked.seed,
-            prompt_version=asked.prompt_version,
-            attempts=asked.attempts,
-            elapsed_ms=asked.elapsed_us / 1000,
-            tokens_in=_graphql_int(asked.tokens_in),
-            tokens_out=_graphql_int(asked.tokens_out),
-            cost=asked.cost,
-        )
-
-
-def _graphql_int(value: int | None) -> int | None:
-    """Cut what a gateway counts to what GraphQL's integers hold."""
-    return None if value is None else min(value, 2**31 - 1)
-
-
-@strawberry.enum(graphql_name_from="value", description="What became of one run of a chain.")
-class ChainStepStatus(Enum):
-    PLANNED = "planned"
-    OK = "ok"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@strawberry.type(description="One run of a chain: of a skill that another one has run before it, or of that.")
-class ChainStep:
-    step_index: int = strawberry.field(description="Its place, from 0; the skill itself is last.")
-    step: str = strawberry.field(description="Its name in the chain, such as buyer.")
-    skill_name: str = strawberry.field(description="Path of the skill.")
-    after: list[int] = strawberry.field(description="The runs that must end before it.")
-    status: ChainStepStatus = strawberry.field(description="What became of it.")
-    arguments: JSON | None = strawberry.field(
-        description="What went into it; null where it was not reached, and for a decision that is read back."
-    )
-    result: InvocationResult | None = strawberry.field(
-        description="How it ended; null where it was not run, and for a decision that is read back."
-    )
-    invocation_id: strawberry.ID | None = strawberry.field(
-        description="Its run; `invocation` has what the log keeps of that."
-    )
-    code: str | None = strawberry.field(description="Why it failed, such as GRANT_REQUIRED.")
-
-    @classmethod
-    def planned(cls, step: routing.PlannedStep, note: ChainStepNote | None = None) -> Self:
-        """Present a run that is planned, or what the log keeps of it."""
-        return cls(
-            step_index=step.index,
-            step=step.name,
-            skill_name=step.skill_path,
-            after=list(step.after),
-            status=ChainStepStatus.PLANNED if note is None else ChainStepStatus(note.status),
-            arguments=None,
-            result=None,
-            invocation_id=None
-            if note is None or note.invocation_id is None
-            else strawberry.ID(note.invocation_id),
-            code=None if note is None else note.code,
-        )
-
-    @classmethod
-    def executed(cls, run: StepRun) -> Self:
-        """Present a run that has just ended, or was skipped."""
-        presented = cls.planned(run.planned, run.note)
-        presented.arguments = None if run.arguments is None else cast("JSON", dict(run.arguments))
-        presented.result = None if run.invocation is None else InvocationResult.executed(run.invocation)
-        return presented
 
 
 @strawberry.type(description="A state of a decision, and when it was reached.")
@@ -422,8 +198,8 @@ class RoutingDecision:
         return self.decision.routed
 
     @strawberry.field(description="Which part of the router picked.")
-    def router_phase(self) -> RouterPhase:
-        return RouterPhase(self.decision.router_phase.value)
+    def router_phase(self) -> routing.RouterPhase:
+        return self.decision.router_phase
 
     @strawberry.field(description="What follows: INVOKE where nothing is to be asked of a person first.")
     def tier(self) -> routing.Tier:

@@ -8,7 +8,7 @@ from typing import Self
 import strawberry
 
 from subgraph import keyword_banks, routing
-from subgraph.api.types.routing import Persona
+from subgraph.api.types.persona import Persona
 
 
 @strawberry.type(description="A seat: what it may do alone, and what it always leaves to a human.")

@@ -15,9 +15,9 @@ from subgraph.routing.extractors.banks import TABLE_DIGEST
 from subgraph.routing.extractors.language import is_vietnamese
 from subgraph.routing.extractors.questions import question_for
 from subgraph.routing.extractors.skills import EXTRACTORS, invoice_input
-from subgraph.routing.extractors.text import MAX_QUERY, text_of
+from subgraph.routing.extractors.text import text_of
 
-__all__ = ["EXTRACTORS_VERSION", "MAX_QUERY", "Extraction", "extract", "has_extractor", "to_input"]
+__all__ = ["EXTRACTORS_VERSION", "Extraction", "extract", "has_extractor", "to_input"]
 
 EXTRACTORS_VERSION = f"1+banks.{TABLE_DIGEST[:12]}"
 """Changes whenever the same query can give other arguments: with the banks by itself, with code by hand."""
@@ -47,7 +47,7 @@ def extract(skill_name: str, query: str) -> Extraction:
     """Read the arguments of a skill, given by short name or path, out of a query.
 
     A skill without an extractor is a text that an agent follows; it gets the request beside it, as `query`.
-    Of a query longer than `MAX_QUERY` code points the rest is not looked at.
+    Of a query longer than `QUERY_LIMIT` code points the rest is not looked at.
     """
     text = text_of(query)
     extractor = EXTRACTORS.get(_short(skill_name))

@@ -7,11 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
+from subgraph.routing.folding import QUERY_LIMIT
+
 T = TypeVar("T")
-
-MAX_QUERY = 4096
-"""Code points of a query that are looked at: some forty times what people write."""
-
 
 MOST_MARKS = 30
 """Marks on one letter: what Unicode's Stream-Safe Text Format (UAX 15) allows; languages need four."""
@@ -100,10 +98,13 @@ def _fold(character: str) -> str:
 
 
 def bounded(query: str) -> str:
-    """Return what is looked at of a query; a word that the bound would cut through is left out."""
-    if len(query) <= MAX_QUERY:
+    """Return what is looked at of a query; a word that `QUERY_LIMIT` would cut through is left out.
+
+    The router refuses a longer one, but NFC makes some letters two or three.
+    """
+    if len(query) <= QUERY_LIMIT:
         return query
-    head = query[:MAX_QUERY]
+    head = query[:QUERY_LIMIT]
     blank = max((head.rfind(mark) for mark in " \n\t"), default=-1)
     return head[: blank + 1]
 
