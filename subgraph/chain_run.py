@@ -18,7 +18,7 @@ from subgraph.catalog.pointer import MISSING, Pointer
 from subgraph.errors import ExecutionFailed, SubgraphError
 from subgraph.execution.invocation import Invocation
 from subgraph.principal import Principal
-from subgraph.routing import ChainNode, PlannedStep
+from subgraph.routing import ChainNode, PlannedStep, SkillEntry
 
 NOTHING: tuple[str, ...] = ()
 """The capabilities of a run that has none."""
@@ -36,9 +36,9 @@ class SkillRunner(Protocol):
         """Tell whether the operator chose a skill, and has not revoked it."""
 
     async def check_needs(
-        self, principal: Principal, name: str, value: object, needed: Collection[str] | None
+        self, principal: Principal, planned: SkillEntry, value: object, needed: Collection[str] | None
     ) -> None:
-        """Refuse a skill that could not be run now, or has nothing granted of what it needs."""
+        """Refuse a skill that could not be run now, has nothing granted of what it needs, or has changed."""
 
 
 class StepStatus(Enum):
@@ -168,8 +168,8 @@ class _Runs:
                         self.above.setdefault(index, []).append(above)
                     self.bare.update(() if await self.runner.is_trusted(above) else below)
             for at in chain.nodes():
-                name, value = exact_name(at.planned.skill_path), given if at is chain else {}
-                await self.runner.check_needs(self.principal, name, value, self._needed(at, given))
+                value = given if at is chain else {}
+                await self.runner.check_needs(self.principal, at.skill, value, self._needed(at, given))
         except SubgraphError as refusal:
             self._refuse(at, None, refusal)
         return not self.stopped

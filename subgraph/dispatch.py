@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from subgraph.audit import ErrorNote
+from subgraph.audit import EntryRefused, ErrorNote
 from subgraph.catalog import Catalog
 from subgraph.chain_run import ChainRun, SkillRunner, StepRun, run_chain
 from subgraph.decision_log import DecisionLog, RecordedDecision
@@ -78,7 +78,7 @@ class Dispatcher:
         2. One that leaves something to ask, or that a person has to make, is returned as it is.
         3. Any other is invoked after the skills that it has run before it, each as every call is: by the same
            broker, under the same grants. Nothing is begun before all that they need is granted.
-        4. How that ended is recorded, also where it was refused; then the refusal is raised, with a note of
+        4. How that ended is recorded, also where it was refused; then the refusal is raised, with the ID of
            the request, by which the record is found.
         """
         principal.require(Scope.ROUTE)
@@ -97,7 +97,7 @@ class Dispatcher:
             run, ended = await self._run(principal, chain, given, decision.stamp[0], recorded)  # 3, 4
         except SubgraphError as refusal:
             if recorded is not None:
-                refusal.add_note(f"request: {decision.request_id}")
+                refusal.request_id = decision.request_id
             raise
         moments = (*lifecycle.moments, *ended.moments)
         return Dispatched(decision, ended.moments[0].state, moments, recorded, run)
@@ -132,7 +132,7 @@ class Dispatcher:
                 await self._log.finish_chain(principal.actor, request_id, run)
             if recorded is not None:
                 ended = await self._log.finish(recorded, run.invocation, run.error)
-        except (StorageUnavailable, Overloaded) as failure:
+        except (StorageUnavailable, Overloaded, EntryRefused) as failure:
             run.raise_refusal()  # it says more; the decision stays `invoking`
             raise StorageUnavailable(
                 "the skill ran and its run is recorded, but that it was of this decision is not, so its "

@@ -15,6 +15,9 @@ class SubgraphError(Exception):
 
     code: ClassVar[str] = "EXECUTION_FAILED"
 
+    request_id: str | None = None
+    """The recorded decision that came to this, where one did."""
+
     def __init__(self, message: str | None = None) -> None:
         self.message = message or inspect.cleandoc(type(self).__doc__ or "")
         super().__init__(self.message)

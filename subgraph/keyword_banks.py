@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -117,6 +118,8 @@ class KeywordBanks:
         )
 
 
+# Whoever shows the bank would have it read again each time, and at its largest that takes 0.4 s.
+@functools.lru_cache(maxsize=2)
 def _checked(text: str, name: str) -> KeywordBank:
     """Read a file that an operator gives, also as it will lie over the built-in bank."""
     try:

@@ -27,12 +27,20 @@ from subgraph.audit_trail import AuditTrail
 from subgraph.capabilities import Authority, Broker
 from subgraph.cascade.gateway import GatewaySettings
 from subgraph.cascade.supervisor import Supervisor
-from subgraph.catalog import ActivatedSkill, Catalog, InstallSource, Problem, SkillHeader, SkillRoot
+from subgraph.catalog import (
+    ActivatedSkill,
+    Catalog,
+    InstallSource,
+    Problem,
+    SkillHeader,
+    SkillRoot,
+    exact_name,
+)
 from subgraph.catalog.activation_events import ON_SKILL, ON_STARTUP
 from subgraph.catalog.prompt import available_skills, skill_prompt
 from subgraph.decision_log import DecisionLog
 from subgraph.dispatch import Dispatcher
-from subgraph.errors import ExecutionFailed, InputInvalid, StorageUnavailable
+from subgraph.errors import ExecutionFailed, InputInvalid, SourceInvalid, StorageUnavailable
 from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, encode_input
 from subgraph.execution.runtime import SkillRuntime
 from subgraph.history import History
@@ -40,6 +48,7 @@ from subgraph.keyword_banks import KeywordBanks
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
 from subgraph.readiness import Readiness
+from subgraph.routing import SkillEntry
 from subgraph.routing_desk import Latencies, RoutingDesk
 from subgraph.settings import Settings
 from subgraph.storage import Database
@@ -274,14 +283,18 @@ class Service:
         return self._broker.tier(skill).trusted and self._authority.revocation_of(skill.header.path) is None
 
     async def check_needs(
-        self, principal: Principal, name: str, value: object, needed: Collection[str] | None
+        self, principal: Principal, planned: SkillEntry, value: object, needed: Collection[str] | None
     ) -> None:
         """Refuse a skill that `invoke` would refuse, or that has nothing granted of what it needs.
 
         Needs `skill:invoke`. `needed` are names of capabilities, None for all that it declares. Refusals are
-        recorded, and an operator is asked for what is lacking.
+        recorded, and an operator is asked for what is lacking. Raises `SourceInvalid` where the skill no
+        longer declares what its run was planned by.
         """
         principal.require(Scope.INVOKE)
+        name = exact_name(planned.path)
+        if not planned.declares_as((await self._catalog.activate(name)).header):
+            raise SourceInvalid(f"{planned.path} changed since it was picked; ask again")
         await self._invoker.check(self._request(principal, name, value), needed)
 
     def _request(

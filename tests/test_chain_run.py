@@ -16,7 +16,14 @@ from subgraph.errors import ExecutionFailed, GrantRequired, GrantStale, SkillRev
 from subgraph.routing import State
 from tests.support.guests import ECHO, FAILS, sleeps
 from tests.support.postgres import empty_database
-from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
+from tests.support.skills import (
+    OPERATOR,
+    RunningService,
+    component,
+    service_in_process,
+    skill_settings,
+    write_skill,
+)
 
 ROOT, QUERY = "vn-mst-validate", "validate MST 0123456789"
 """A skill that the built-in bank knows, so that a query finds it; its files are those of each test."""
@@ -334,3 +341,27 @@ def test_a_skill_that_nobody_chose_gets_nothing_done_by_the_grants_of_others(
         (running.skills / ROOT_PATH / "SKILL.md").unlink()
     finally:
         running.skills = chosen
+
+
+def test_a_skill_that_changes_after_it_was_picked_is_not_run(
+    running: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its chain and its tools are those by which the run was planned, or nothing is begun."""
+    service = running.service
+    write(running, "x/good")
+    write(running, ROOT_PATH, steps={"first": {"skill": "good"}})
+    record = service.decision_log.record
+
+    async def record_and_change(*given: Any) -> Any:
+        recorded = await record(*given)
+        write_skill(running.skills, ROOT_PATH, fields="metadata: {region: VN}", guest=component())
+        return recorded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.decision_log, "record", record_and_change)
+        before = len(running.entries())
+        with pytest.raises(SourceInvalid, match="changed since it was picked") as caught:
+            routed(running)
+    assert "invocation.finished" not in kinds(running, before)
+    assert caught.value.request_id == running.entries()[-1]["requestId"]
+    running.run(service._catalog.scan())

@@ -22,11 +22,14 @@ from subgraph.errors import (
 from subgraph.history import History
 from subgraph.oversight import Oversight
 from subgraph.principal import Principal, Scope
+from subgraph.routing import SkillEntry
 from subgraph.service import Service
 from tests.support.postgres import empty_database
 from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
 
 Method = Callable[[Service, Principal], Any]
+
+ECHO_ENTRY = SkillEntry("echo", None, None, "What echo does.", (), "", "read_file", None)
 
 METHODS: dict[str, tuple[Scope, Method]] = {
     "skills": (Scope.READ, lambda service, who: service.skills(who)),
@@ -40,7 +43,7 @@ METHODS: dict[str, tuple[Scope, Method]] = {
     "activate_for": (Scope.INVOKE, lambda service, who: service.activate_for(who, "onCommand:none")),
     "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
     "measures": (Scope.AUDIT, lambda service, who: service.measures(who)),
-    "check_needs": (Scope.INVOKE, lambda service, who: service.check_needs(who, "echo", {}, ())),
+    "check_needs": (Scope.INVOKE, lambda service, who: service.check_needs(who, ECHO_ENTRY, {}, ())),
     "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
 }
 

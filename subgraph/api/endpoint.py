@@ -189,6 +189,8 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
     if isinstance(original, SubgraphError):
         formatted["message"] = original.message
         formatted["extensions"] = {"code": original.code}
+        if original.request_id is not None:
+            formatted["extensions"]["requestId"] = original.request_id
     elif isinstance(original, RecursionError):
         formatted["message"] = "the document is nested too deeply"
         formatted["extensions"] = {"code": "GRAPHQL_VALIDATION_FAILED"}

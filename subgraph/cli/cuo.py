@@ -107,8 +107,10 @@ def route(
     With `--invoke` it ends with the exit code of the skill, and with 1 where nothing was invoked.
     """
 
+    seat = None if persona is None else persona.upper()
+
     async def work(service: Service, principal: Principal) -> Dispatched:
-        return await service.dispatcher.route(principal, query, persona, invoke=invoke, record=record)
+        return await service.dispatcher.route(principal, query, seat, invoke=invoke, record=record)
 
     done = with_service(work, runs_skills=invoke)
     decision, run = done.decision, done.invocation

@@ -55,7 +55,8 @@ def with_service(
     except SubgraphError as error:
         hint = _HINTS.get(error.code)
         lines = [f"{error.code}: {error.message}", *([f"here: cyberos-skill-cli {hint}"] if hint else [])]
-        fail("\n".join([*lines, *getattr(error, "__notes__", [])]), REFUSED)
+        lines += [] if error.request_id is None else [f"request: {error.request_id}"]
+        fail("\n".join(lines), REFUSED)
 
 
 def _service(*, runs_skills: bool, workspace: Path | None) -> Service:

@@ -53,11 +53,13 @@ class PlannedStep:
 class ChainNode:
     """A skill of a chain, with its own steps by generations: those of one run side by side.
 
-    `step` says how the skill above it feeds it, None at the root. `needs` are the capabilities without which
-    it is not started, and the places of its input that ask for them; None is all that it declares.
+    `skill` is what the catalogue says of it, `step` how the skill above it feeds it, None at the root.
+    `needs` are the capabilities without which it is not started, and the places of its input that ask for
+    them; None is all that it declares.
     """
 
     planned: PlannedStep
+    skill: SkillEntry
     step: Step | None
     generations: tuple[tuple[ChainNode, ...], ...]
     needs: Mapping[str, Pointer | None] | None
@@ -119,7 +121,7 @@ class _Planner:
             raise ChainBroken(f"its chain has more than {CHAIN_STEPS_LIMIT} steps")
         after = tuple(sorted({*at.after, *indexes.values()}))
         planned = PlannedStep(index, ".".join(at.names) or skill.name, skill.path, after)
-        return ChainNode(planned, at.step, tuple(generations), declared.needs)
+        return ChainNode(planned, skill, at.step, tuple(generations), declared.needs)
 
     def _dependency(self, step: Step, of: SkillEntry) -> SkillEntry:
         if step.skill not in of.depends_on:

@@ -18,6 +18,19 @@ def nothing_fits(*, vietnamese: bool) -> str:
 
 
 def which_skill(candidates: Sequence[Candidate], *, vietnamese: bool) -> str:
-    """Ask which of the first candidates is meant, by their short names."""
-    names = ", ".join(candidate.score.skill.name for candidate in candidates[:ALTERNATIVES_LIMIT])
-    return f"Ý bạn là kỹ năng nào: {names}?" if vietnamese else f"Which skill is meant: {names}?"
+    """Ask which of the first candidates is meant, by their short names.
+
+    Named are those that a word of the query speaks for; the region of a skill alone makes nobody think of it.
+    """
+    spoken = [each.score.skill.name for each in candidates if each.score.named or each.score.keywords]
+    if not spoken:
+        return nothing_fits(vietnamese=vietnamese)
+    return which_of(spoken[:ALTERNATIVES_LIMIT], vietnamese=vietnamese)
+
+
+def which_of(names: Sequence[str], *, vietnamese: bool) -> str:
+    """Ask which of some skills is meant, or whether one is."""
+    if len(names) == 1:
+        return f"Ý bạn là {names[0]} phải không?" if vietnamese else f"Is {names[0]} meant?"
+    listed = ", ".join(names)
+    return f"Ý bạn là kỹ năng nào: {listed}?" if vietnamese else f"Which skill is meant: {listed}?"

@@ -27,7 +27,7 @@ from subgraph.routing.decision import (
     fixed,
 )
 from subgraph.routing.folding import has_vietnamese_diacritics
-from subgraph.routing.questions import ALTERNATIVES_LIMIT, nothing_fits, which_skill
+from subgraph.routing.questions import ALTERNATIVES_LIMIT, nothing_fits, which_of
 from subgraph.routing.router import (
     INVOKE_PERCENT,
     THRESHOLD_PERCENT,
@@ -95,6 +95,9 @@ def _left_to_a_person(decision: Decision) -> Decision:
 
 
 def _asked_for(decision: Decision, candidates: list[Candidate], rationale: str) -> Decision:
+    """Put the model's pick to a person, with what else a word of the query speaks for."""
+    pick, *others = candidates[:ALTERNATIVES_LIMIT]
+    spoken = [pick, *(each for each in others if each.score.named or each.score.keywords)]
     return dataclasses.replace(
         decision,
         state=State.DEFERRED,
@@ -102,7 +105,10 @@ def _asked_for(decision: Decision, candidates: list[Candidate], rationale: str) 
         nudge=Nudge.QUESTION,
         rationale=rationale,
         alternatives=tuple(candidates[:ALTERNATIVES_LIMIT]),
-        question=which_skill(candidates, vietnamese=has_vietnamese_diacritics(decision.query)),
+        question=which_of(
+            [each.score.skill.name for each in spoken],
+            vietnamese=has_vietnamese_diacritics(decision.query),
+        ),
     )
 
 

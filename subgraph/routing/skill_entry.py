@@ -53,6 +53,12 @@ class SkillEntry(NamedTuple):
             bank.skills[header.path].persona if header.path in bank.skills else claimed,
         )
 
+    def declares_as(self, header: SkillHeader) -> bool:
+        """Tell whether a header still has the chain and the tools that this was made of."""
+        return (self.chain, self.depends_on, self.allowed_tools) == (
+            header.chain[:CHAIN_KEPT], header.depends_on, header.allowed_tools
+        )  # fmt: skip
+
     @property
     def name(self) -> str:
         """Its short name, the last part of its path."""

@@ -324,8 +324,9 @@ def test_a_chain_is_planned_run_and_read_back(server: str, tmp_path: Path) -> No
                 ],
             }
             mutation = f"mutation ($q: String!) {{ routeAndInvoke(query: $q) {{ {CHAIN_FIELDS} }} }}"
-            assert client.code(mutation, q=query) == "GRANT_REQUIRED"
+            (error,) = client.post({"query": mutation, "variables": {"q": query}}).json()["errors"]
             (refused,) = client.data(f"{{ decisions(limit: 1) {{ {CHAIN_FIELDS} }} }}")["decisions"]
+            assert error["extensions"] == {"code": "GRANT_REQUIRED", "requestId": refused["requestId"]}
             assert refused["state"] == "FAILED"
             assert refused["error"]["code"] == "GRANT_REQUIRED"
             assert [(each["status"], each["code"]) for each in refused["chain"]] == [

@@ -57,7 +57,7 @@ def test_a_decision_has_lines_for_its_tier_and_for_the_model(shell: Shell, gatew
         rf"tokens=1200\+40  cost_usd={re.escape(COST)}\n"
     )
     assert re.search(line, ended.stdout)
-    assert '  question:   "Which skill is meant: vn-legal-compliance?"\n' in ended.stdout
+    assert '  question:   "Is vn-legal-compliance meant?"\n' in ended.stdout
     assert "a reason" not in ended.stdout
     request = re.search(r"request: +(\S+)", ended.stdout)
     assert request is not None

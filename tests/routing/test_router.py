@@ -115,8 +115,19 @@ def test_below_the_threshold_a_person_chooses_from_the_first_three() -> None:
     assert len(found.alternatives) == 3
     assert found.best == found.alternatives[0]
     assert found.rationale == "VN-diacritic query + region=VN bonus; confidence 0.20 is below 0.30"
-    assert found.question is not None
-    assert found.question.startswith("Ý bạn là kỹ năng nào: vn-bank-transfer, ")
+    # No word speaks for any of them: nobody is asked which one is meant.
+    assert found.question == "Không có kỹ năng nào phù hợp: bạn muốn làm gì?"
+
+
+def test_a_person_is_asked_about_those_that_a_word_speaks_for() -> None:
+    skills = (header("a/one"), header("b/two", region="VN"), header("c/three"))
+    keywords = {"a/one": ("hello",), "b/two": ("other",), "c/three": ("hello",)}
+    snapshot = catalogue(*skills, keywords=keywords)
+    found = decide("hello", snapshot, cascade=True)
+    assert found.question == "Which skill is meant: one, three?"
+    found = decide("chào hello", snapshot, cascade=True)
+    assert [each.skill_name for each in found.alternatives] == ["a/one", "c/three", "b/two"]
+    assert found.question == "Ý bạn là kỹ năng nào: one, three?"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +148,7 @@ def test_the_cascade(query: str, state: State, tier: Tier, nudge: Nudge) -> None
 
 def test_the_cascade_asks_in_english_which_skill_is_meant() -> None:
     found = decide("validate MST 0123456789", cascade=True)
-    assert found.question == "Which skill is meant: vn-mst-validate?"
+    assert found.question == "Is vn-mst-validate meant?"
     assert found.rationale == "2 keyword hits; confidence 0.60 is below 0.70"
 
 
