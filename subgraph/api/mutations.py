@@ -18,6 +18,7 @@ from subgraph.api.types import (
     KeywordBank,
     Persona,
     RoutingDecision,
+    RoutingReplay,
     Skill,
     SkillLimitsInput,
     SkillTrust,
@@ -70,6 +71,17 @@ class Mutation:
             record=record is not False,
         )
         return RoutingDecision.dispatched(done)
+
+    @strawberry.mutation(
+        description="Make a recorded decision again, on the catalogue that it was made on, and compare the "
+        "bytes; that is recorded. `query` is needed where the log holds a commitment to it alone."
+    )
+    async def replay(self, info: Info, request_id: strawberry.ID, query: str | None = UNSET) -> RoutingReplay:
+        identifier = parse_identifier(request_id)
+        if identifier is None:
+            raise InputInvalid("this is no ID of a request")
+        log = info.context.service.decision_log
+        return RoutingReplay.of(await log.replay(info.context.principal, identifier, query or None))
 
     @strawberry.mutation(
         description="Run a skill with arguments as decisions name them, such as one whose question was "

@@ -296,6 +296,29 @@ def test_a_skill_is_dispatched_with_the_arguments_of_a_decision(client: Client) 
     assert client.code(DISPATCH, name="nowhere", arguments={}) == "SKILL_NOT_FOUND"
 
 
+REPLAY = """
+mutation ($id: ID!, $query: String) {
+  replay(requestId: $id, query: $query) {
+    identical again { skillName query } recorded { skillName query requestId }
+  }
+}
+"""
+
+
+def test_a_recorded_decision_is_made_again(client: Client) -> None:
+    query = "kiểm tra MST 0123456789"
+    done = client.data("mutation ($q: String!) { routeAndInvoke(query: $q) { requestId } }", q=query)
+    request = done["routeAndInvoke"]["requestId"]
+    assert client.code(REPLAY, id=request) == "INPUT_INVALID"
+    assert client.code(REPLAY, id=request, query="another") == "INPUT_INVALID"
+    assert client.code(REPLAY, id="1", query=query) == "INPUT_INVALID"
+    assert client.data(REPLAY, id=request, query=query)["replay"] == {
+        "identical": True,
+        "again": {"skillName": MST, "query": query},
+        "recorded": {"skillName": MST, "query": "", "requestId": request},
+    }
+
+
 CHAIN_FIELDS = """
   requestId state error { code message } result { exitCode stdout }
   chain { stepIndex step skillName after status arguments result { exitCode stdout } invocationId code }

@@ -188,6 +188,7 @@ ADDED = {
         "answerCapabilityRequest",
         "grantAllCapabilities",
         "reinstateSkill",
+        "replay",
         "revokeCapability",
         "setKeywordBank",
         "setSkillLimits",
@@ -240,8 +241,8 @@ def test_additions_are_deliberate() -> None:
         "CapabilityChanges", "CapabilityRequest", "CapabilityRequestState", "ChainStep", "ChainStepStatus",
         "DeclaredCapability", "Deferral", "DeferralCause", "HostCall", "InvocationError", "KeywordBank",
         "Kpi", "ModelConsultation", "ModelOutcome", "RoutingNudge",
-        "RoutingMoment", "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat", "SkillLimits",
-        "SkillLimitsInput", "SkillProblem", "SkillTrust", "TrustTier",
+        "RoutingMoment", "RoutingReplay", "RoutingState", "RoutingTier", "ScoreBreakdown", "Seat",
+        "SkillLimits", "SkillLimitsInput", "SkillProblem", "SkillTrust", "TrustTier",
     }  # fmt: skip
     assert BUILT.subscription_type is None
 

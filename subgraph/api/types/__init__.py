@@ -6,7 +6,7 @@ from subgraph.api.types.chain_step import InvocationResult
 from subgraph.api.types.history import AuditRecord, Kpi
 from subgraph.api.types.invocation import Invocation
 from subgraph.api.types.persona import Persona
-from subgraph.api.types.routing import RoutingDecision, RoutingPreview
+from subgraph.api.types.routing import RoutingDecision, RoutingPreview, RoutingReplay
 from subgraph.api.types.routing_data import KeywordBank, Seat
 from subgraph.api.types.scalars import SCALARS, BigInt
 from subgraph.api.types.skill import Skill, SkillProblem
@@ -28,6 +28,7 @@ __all__ = [
     "Persona",
     "RoutingDecision",
     "RoutingPreview",
+    "RoutingReplay",
     "Seat",
     "Skill",
     "SkillLimitsInput",

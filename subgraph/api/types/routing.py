@@ -16,7 +16,7 @@ from subgraph.api.types.chain_step import ChainStep, InvocationResult
 from subgraph.api.types.consultation import ModelConsultation
 from subgraph.api.types.invocation import InvocationError
 from subgraph.api.types.persona import Deferral, Persona
-from subgraph.decision_log import RecordedDecision
+from subgraph.decision_log import RecordedDecision, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.lifecycle import Moment
 from subgraph.routing_desk import skill_input
@@ -250,4 +250,20 @@ class RoutingPreview:
         """Present a decision."""
         return cls(
             decision=RoutingDecision.preview(decision), catalog_fingerprint=decision.catalog_fingerprint
+        )
+
+
+@strawberry.type(description="A recorded decision that was made again, on the catalogue that it was made on.")
+class RoutingReplay:
+    identical: bool = strawberry.field(description="Whether the bytes of both are the same.")
+    again: RoutingDecision = strawberry.field(description="What comes out now.")
+    recorded: RoutingDecision = strawberry.field(description="What the log keeps.")
+
+    @classmethod
+    def of(cls, replay: Replay) -> Self:
+        """Present a replay."""
+        return cls(
+            identical=replay.same,
+            again=RoutingDecision.preview(replay.again),
+            recorded=RoutingDecision.recorded(replay.recorded),
         )
