@@ -13,6 +13,7 @@ from subgraph.routing import (
     CatalogueSnapshot,
     KeywordBank,
     RoutingDataInvalid,
+    SkillEntry,
     builtin_bank,
     builtin_personas,
 )
@@ -155,3 +156,15 @@ SKILL: dict[str, Any] = {
 def test_bytes_that_are_no_snapshot_are_refused(stored: bytes, message: str) -> None:
     with pytest.raises(RoutingDataInvalid, match=message):
         CatalogueSnapshot.decode(stored)
+
+
+def test_an_entry_tells_whether_a_header_still_declares_what_it_was_made_of() -> None:
+    first = header("a/b", "First.", "read_file", cyberos_depends_on="c", cyberos_chain="{}")
+    entry = SkillEntry.of(first, builtin_bank(), builtin_personas())
+    assert entry.declares_as(first)
+    assert entry.declares_as(
+        header("a/b", "Second.", "read_file", cyberos_depends_on="c", cyberos_chain="{}")
+    )
+    for tools, depends_on, chain in (("", "c", "{}"), ("read_file", "d", "{}"), ("read_file", "c", "")):
+        other = header("a/b", "First.", tools, cyberos_depends_on=depends_on, cyberos_chain=chain)
+        assert not entry.declares_as(other)
