@@ -10,16 +10,22 @@ SKILLS = $(patsubst %/src/index.ts,%,$(wildcard skills/*/*/src/index.ts))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz bench campaign psql toolchain lint format schema share digests lock build clean
+.PHONY: help serve test properties fuzz bench campaign psql toolchain lint format schema share digests lock build clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/runtime.stamp build ## Serve on PORT (8000); prints where once it is ready
 	@CYBEROS_PORT=$(PORT) exec $(BIN)/python -m subgraph
 
 test: lint $(VENV)/development.stamp build ## Check the code and run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+properties: $(VENV)/development.stamp build ## Try new inputs on every property test: make properties ROUNDS=20
+	@for round in $$(seq $(or $(ROUNDS),10)); do \
+	  echo "round $$round"; \
+	  $(BIN)/python -m pytest -m hypothesis --hypothesis-profile campaign --numprocesses 2 --dist loadfile || exit; \
+	done
 
 fuzz: $(VENV)/development.stamp ## Read 100,000 inputs that nobody would write: make fuzz INPUTS=1000
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000)
