@@ -181,7 +181,7 @@ async def _run(
 
 async def _call(campaign: Campaign, service: Service, subject: Subject, number: int) -> None:
     try:
-        answer = await service.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value)
+        answer = await service.runner.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value)
     except SubgraphError as error:
         campaign.refused.append(f"call {number} was refused: {error.code} {error.message}")
     else:

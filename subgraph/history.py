@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from subgraph.audit import (
     AuditRecord,
     DecisionPage,
     InvocationPage,
     Kpi,
+    RecordedInvocation,
+    count_invocations,
     decision_page,
+    find_invocations,
     find_record,
     invocation_page,
     read_kpis,
@@ -46,6 +51,18 @@ class History:
         return await invocation_page(
             self._database, skill_path=path, actor=actor, since=since, before=before, limit=limit
         )
+
+    async def invocations(
+        self, principal: Principal, invocation_ids: Sequence[UUID]
+    ) -> dict[UUID, RecordedInvocation]:
+        """Find what the ledger keeps of runs, in one query (`skill:audit`)."""
+        principal.require(Scope.AUDIT)
+        return await find_invocations(self._database, invocation_ids)
+
+    async def count_last_day(self, principal: Principal, paths: Sequence[str]) -> dict[str, int]:
+        """Count the runs of skills in the last 24 hours, in one query (`skill:read`)."""
+        principal.require(Scope.READ)
+        return await count_invocations(self._database, paths, datetime.now(UTC) - timedelta(hours=24))
 
     async def decisions(
         self,

@@ -62,7 +62,7 @@ class SkillHost:
 
     async def skills(self, *, region: str | None = None) -> list[SkillHeader]:
         """List the skills that there are, in the order of their paths."""
-        return await self._service.skills(self._principal, region=region)
+        return await self._service.skills.all(self._principal, region=region)
 
     async def execute_skill(
         self,
@@ -79,14 +79,14 @@ class SkillHost:
         `capabilities` it has all that were granted to it. Raises a `SubgraphError` with a code for a call
         that was refused before the skill ran: `SkillNotFound`, `GrantRequired`, `SkillRevoked`...
         """
-        return await self._service.invoke(
+        return await self._service.runner.invoke(
             self._principal, name, input, capabilities, executor=executor, timeout_ms=timeout_ms
         )
 
     async def available_skills(self) -> str:
         """List the skills for an agent's prompt, as the XML block `<available_skills>`."""
-        return await self._service.available_skills(self._principal)
+        return await self._service.skills.available(self._principal)
 
     async def skill_prompt(self, name: str) -> str:
         """Return a skill's instructions as a section of an agent's prompt, which they cannot end."""
-        return await self._service.skill_prompt(self._principal, name)
+        return await self._service.skills.prompt(self._principal, name)

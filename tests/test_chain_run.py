@@ -224,14 +224,14 @@ def test_a_grant_that_is_lost_on_the_way_stops_the_chain_there(
         steps={"first": {"skill": "good"}, "second": {"skill": "reads", "input": {"/x": "first#/y"}}},
     )
     running.run(service.oversight.grant(OPERATOR, "reads", "read_file"))
-    invoke = service.invoke
+    invoke = service.runner.invoke
 
     async def revoking(*given: Any, **options: Any) -> Any:
         if given[1] == "x/good":
             await service.oversight.revoke(OPERATOR, "reads", None)
         return await invoke(*given, **options)
 
-    monkeypatch.setattr(service, "invoke", revoking)
+    monkeypatch.setattr(service.runner, "invoke", revoking)
     try:
         with pytest.raises(SkillRevoked, match=r"step 2 of 3, second \(x/reads\)"):
             routed(running)
@@ -255,7 +255,7 @@ def test_trust_that_is_lost_on_the_way_leaves_no_capability_to_what_comes_after(
         steps={"first": {"skill": "good"}, "second": {"skill": "reads", "input": {"/x": "first#/y"}}},
     )
     running.run(oversight.grant(OPERATOR, "reads", "read_file"))
-    invoke = service.invoke
+    invoke = service.runner.invoke
 
     async def distrusting(*given: Any, **options: Any) -> Any:
         done = await invoke(*given, **options)
@@ -265,7 +265,7 @@ def test_trust_that_is_lost_on_the_way_leaves_no_capability_to_what_comes_after(
             await oversight.revoke(OPERATOR, ROOT, None)
         return done
 
-    monkeypatch.setattr(service, "invoke", distrusting)
+    monkeypatch.setattr(service.runner, "invoke", distrusting)
     before = len(running.entries())
     try:
         if taken == "trust":

@@ -46,7 +46,7 @@ def test_what_is_declared_is_shown_with_what_became_of_it(running: RunningServic
     oversight = running.service.oversight
     running.run(oversight.grant(OPERATOR, "shown", "read_file(a/**)"))
     with pytest.raises(GrantRequired):
-        running.run(running.service.invoke(OPERATOR, "shown", {}, ["list_dir(a)"]))
+        running.run(running.service.runner.invoke(OPERATOR, "shown", {}, ["list_dir(a)"]))
     read, listed, foreign, malformed = running.run(oversight.declared(OPERATOR, "shown"))
     assert read.grant is not None
     assert (listed.grant, listed.request is not None) == (None, True)
@@ -65,7 +65,7 @@ def test_a_changed_skill_shows_what_it_declares_more_and_less(running: RunningSe
     assert list(map(str, changes.removed)) == ["list_dir(a)"]
     assert list(map(str, changes.kept)) == ["read_file(a/**)"]
     with pytest.raises(GrantStale, match=r"now also declares write_file\(b/\*\*\)") as caught:
-        running.run(running.service.invoke(OPERATOR, "changing", {}))
+        running.run(running.service.runner.invoke(OPERATOR, "changing", {}))
     assert "no longer declares list_dir(a)" in caught.value.message
 
 
@@ -74,7 +74,7 @@ def test_all_that_can_be_granted_is_granted_at_once(running: RunningService) -> 
     grants = running.run(running.service.oversight.grant_all(OPERATOR, "approved"))
     assert [each.capability for each in grants] == ["read_file(a/**)", "list_dir(a)"]
     assert kinds(running, "approved") == ["grant.created", "grant.created"]
-    answer = running.run(running.service.invoke(OPERATOR, "approved", {}))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "approved", {}))
     assert set(answer.capabilities) == {"read_file(a/**)", "list_dir(a)"}
 
 
@@ -98,7 +98,7 @@ def test_one_capability_is_taken_back_and_the_others_stay(running: RunningServic
     taken = running.run(oversight.revoke_capability(OPERATOR, "narrowed", "list_dir(a)"))
     assert taken.capability == "list_dir(a)"
     assert kinds(running, "narrowed")[-1] == "grant.revoked"
-    answer = running.run(running.service.invoke(OPERATOR, "narrowed", {}))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "narrowed", {}))
     assert answer.capabilities == ("read_file(a/**)",)
     with pytest.raises(InputInvalid, match=r"it was granted read_file\(a/\*\*\)"):
         running.run(oversight.revoke_capability(OPERATOR, "narrowed", "list_dir(a)"))
@@ -109,14 +109,14 @@ def test_a_request_is_made_once_and_answered_once(running: RunningService) -> No
     service, oversight = running.service, running.service.oversight
     for _ in range(3):
         with pytest.raises(GrantRequired):
-            running.run(service.invoke(OPERATOR, "asking", {}, ["read_file(a/b)"]))
+            running.run(service.runner.invoke(OPERATOR, "asking", {}, ["read_file(a/b)"]))
     (request,) = [each for each in running.run(oversight.requests(OPERATOR)) if each.skill_path == "asking"]
     assert kinds(running, "asking").count("capability.requested") == 1
     answered = running.run(oversight.answer(OPERATOR, request.request_id, approve=True, note="as agreed"))
     assert (answered.state, answered.answered_by) == (RequestState.APPROVED, OPERATOR.actor)
     with pytest.raises(InputInvalid, match="no request with this ID waits"):
         running.run(oversight.answer(OPERATOR, request.request_id, approve=False))
-    assert running.run(service.invoke(OPERATOR, "asking", {}, ["read_file(a/b)"])).exit_code == 0
+    assert running.run(service.runner.invoke(OPERATOR, "asking", {}, ["read_file(a/b)"])).exit_code == 0
     assert running.run(oversight.requests(OPERATOR, RequestState.PENDING)) == [
         each for each in running.run(oversight.requests(OPERATOR)) if each.state is RequestState.PENDING
     ]
@@ -125,7 +125,7 @@ def test_a_request_is_made_once_and_answered_once(running: RunningService) -> No
 def test_a_request_for_bytes_that_are_gone_is_not_granted(running: RunningService) -> None:
     running.write("moved-on", tools="list_dir(a)", guest=component())
     with pytest.raises(GrantRequired):
-        running.run(running.service.invoke(OPERATOR, "moved-on", {}, ["list_dir(a)"]))
+        running.run(running.service.runner.invoke(OPERATOR, "moved-on", {}, ["list_dir(a)"]))
     oversight = running.service.oversight
     (request,) = [each for each in running.run(oversight.requests(OPERATOR)) if each.skill_path == "moved-on"]
     running.write("moved-on", tools="list_dir(a)", guest=component(), body="other")
@@ -141,15 +141,18 @@ def test_a_skill_from_elsewhere_has_the_narrowest_limits_and_no_scripts(running:
     assert limits.fuel == UNTRUSTED_FUEL
     assert (limits.time_ms, limits.memory_bytes) == (UNTRUSTED_TIME_MS, UNTRUSTED_MEMORY_BYTES)
     assert limits.host_calls == UNTRUSTED_HOST_CALLS
-    assert running.run(running.service.executors_of(OPERATOR, "stranger")) == [Executor.WASM, Executor.INLINE]
+    assert running.run(running.service.skills.executors_of(OPERATOR, "stranger")) == [
+        Executor.WASM,
+        Executor.INLINE,
+    ]
     with pytest.raises(ExecutionFailed, match="is UNTRUSTED and may be run by INLINE, WASM, not by SCRIPT"):
-        running.run(running.service.invoke(OPERATOR, "stranger", {}, executor=Executor.SCRIPT))
+        running.run(running.service.runner.invoke(OPERATOR, "stranger", {}, executor=Executor.SCRIPT))
 
 
 def test_a_stranger_that_computes_too_long_runs_out_of_fuel(running: RunningService) -> None:
     stranger(running, "burns", guest=component(guests.LOOPS))
     running.run(running.service.oversight.limit(OPERATOR, "burns", {"fuel": 50_000_000, "time_ms": 10_000}))
-    answer = running.run(running.service.invoke(OPERATOR, "burns", {}))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "burns", {}))
     assert answer.exit_code == 124
     assert answer.error is not None
     assert "50000000" in answer.error.message
@@ -166,11 +169,11 @@ def test_more_trust_opens_what_the_warning_says_until_a_byte_changes(running: Ru
     assert "its scripts run as programs on this machine" in said
     (entry,) = running.entries("promoted")
     assert (entry["kind"], entry["level"], entry["warning"]) == ("trust.changed", "warn", said)
-    assert running.run(service.invoke(OPERATOR, "promoted", {}, executor=Executor.SCRIPT)).result == 1
+    assert running.run(service.runner.invoke(OPERATOR, "promoted", {}, executor=Executor.SCRIPT)).result == 1
     stranger(running, "promoted", guest=component(), fields=SCRIPT, files=FILES, body="changed")
     assert running.run(oversight.trust_of(OPERATOR, "promoted")).tier is TrustTier.UNTRUSTED
     with pytest.raises(ExecutionFailed):
-        running.run(service.invoke(OPERATOR, "promoted", {}, executor=Executor.SCRIPT))
+        running.run(service.runner.invoke(OPERATOR, "promoted", {}, executor=Executor.SCRIPT))
 
 
 def test_less_trust_holds_for_any_bytes(running: RunningService) -> None:
@@ -180,7 +183,7 @@ def test_less_trust_holds_for_any_bytes(running: RunningService) -> None:
     assert (decided.warning, decided.policy.limits.fuel) == (None, VERIFIED_FUEL)
     running.write("demoted", guest=component(), fields=SCRIPT, files=FILES, body="changed")
     assert running.run(oversight.trust_of(OPERATOR, "demoted")).tier is TrustTier.VERIFIED
-    assert running.run(running.service.invoke(OPERATOR, "demoted", {"a": 1})).result == {"a": 1}
+    assert running.run(running.service.runner.invoke(OPERATOR, "demoted", {"a": 1})).result == {"a": 1}
     running.run(oversight.trust(OPERATOR, "demoted", TrustTier.LOCAL))
     assert running.run(oversight.trust_of(OPERATOR, "demoted")).tier is TrustTier.LOCAL
 
@@ -198,10 +201,10 @@ def test_limits_of_one_skill_replace_those_of_its_tier(running: RunningService) 
     set_ = running.run(oversight.limit(OPERATOR, "limited", {"host_calls": 1}, frozenset({Executor.WASM})))
     assert (set_.policy.limits.host_calls, set_.policy.limits.fuel) == (1, None)
     assert set_.policy.limits.time_ms == before.time_ms
-    answer = running.run(service.invoke(OPERATOR, "limited", calls(["log", "a"], ["log", "b"])))
+    answer = running.run(service.runner.invoke(OPERATOR, "limited", calls(["log", "a"], ["log", "b"])))
     assert answer.exit_code == 137
     with pytest.raises(ExecutionFailed, match="may be run by WASM"):
-        running.run(service.invoke(OPERATOR, "limited", {}, executor=Executor.SCRIPT))
+        running.run(service.runner.invoke(OPERATOR, "limited", {}, executor=Executor.SCRIPT))
     reset = running.run(oversight.limit(OPERATOR, "limited", {}))
     assert reset.policy.limits == before
     assert [entry["kind"] for entry in running.entries("limited")].count("limits.changed") == 2
@@ -252,8 +255,8 @@ def test_skills_that_wait_for_an_event_are_made_ready(running: RunningService) -
     running.write(
         "broken", guest=b"no component", fields="metadata:\n  cyberos-activation-events: onCommand:pay"
     )
-    ready = running.run(running.service.activate_for(OPERATOR, "onCommand:pay"))
+    ready = running.run(running.service.runner.make_ready(OPERATOR, "onCommand:pay"))
     assert [header.path for header in ready] == ["waits"]
     with pytest.raises(InputInvalid, match="no such event"):
-        running.run(running.service.activate_for(OPERATOR, "pay"))
-    assert running.run(running.service.activate_for(OPERATOR, "onCommand:nothing")) == []
+        running.run(running.service.runner.make_ready(OPERATOR, "pay"))
+    assert running.run(running.service.runner.make_ready(OPERATOR, "onCommand:nothing")) == []

@@ -1,94 +1,21 @@
-"""The composition root: scopes, look-ups and decisions, whichever surface asks."""
+"""The whole service: look-ups and decisions, whichever surface asks."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
-from uuid import uuid4
+from collections.abc import Iterator
 
 import pytest
 
-from subgraph.capabilities import TrustTier
 from subgraph.errors import (
     CapabilityDenied,
     ExecutionFailed,
-    Forbidden,
     GrantRequired,
     GrantStale,
     InputInvalid,
     SkillRevoked,
 )
-from subgraph.history import History
-from subgraph.oversight import Oversight
-from subgraph.principal import Principal, Scope
-from subgraph.routing import SkillEntry
-from subgraph.service import Service
 from tests.support.postgres import empty_database
 from tests.support.skills import OPERATOR, RunningService, component, service_in_process, skill_settings
-
-Method = Callable[[Service, Principal], Any]
-
-ECHO_ENTRY = SkillEntry("echo", None, None, "What echo does.", (), "", "read_file", None)
-
-METHODS: dict[str, tuple[Scope, Method]] = {
-    "skills": (Scope.READ, lambda service, who: service.skills(who)),
-    "skill": (Scope.READ, lambda service, who: service.skill(who, "echo")),
-    "activated": (Scope.READ, lambda service, who: service.activated(who, "echo")),
-    "count_invocations": (Scope.READ, lambda service, who: service.count_invocations(who, ["echo"])),
-    "problems": (Scope.READ, lambda service, who: service.problems(who)),
-    "executors_of": (Scope.READ, lambda service, who: service.executors_of(who, "echo")),
-    "available_skills": (Scope.READ, lambda service, who: service.available_skills(who)),
-    "skill_prompt": (Scope.READ, lambda service, who: service.skill_prompt(who, "echo")),
-    "activate_for": (Scope.INVOKE, lambda service, who: service.activate_for(who, "onCommand:none")),
-    "invocations": (Scope.AUDIT, lambda service, who: service.invocations(who, [uuid4()])),
-    "measures": (Scope.AUDIT, lambda service, who: service.measures(who)),
-    "check_needs": (Scope.INVOKE, lambda service, who: service.check_needs(who, ECHO_ENTRY, {}, ())),
-    "invoke": (Scope.INVOKE, lambda service, who: service.invoke(who, "echo", {})),
-}
-
-OVERSIGHT: dict[str, tuple[Scope, Method]] = {
-    "revocation_of": (Scope.READ, lambda service, who: service.oversight.revocation_of(who, "echo")),
-    "declared": (Scope.READ, lambda service, who: service.oversight.declared(who, "echo")),
-    "changes": (Scope.READ, lambda service, who: service.oversight.changes(who, "echo")),
-    "trust_of": (Scope.READ, lambda service, who: service.oversight.trust_of(who, "echo")),
-    "what_trust_opens": (
-        Scope.READ,
-        lambda service, who: service.oversight.what_trust_opens(who, "echo", TrustTier.LOCAL),
-    ),
-    "grants": (Scope.AUDIT, lambda service, who: service.oversight.grants(who)),
-    "requests": (Scope.AUDIT, lambda service, who: service.oversight.requests(who)),
-    "grant": (Scope.GRANT, lambda service, who: service.oversight.grant(who, "echo", "read_file")),
-    "grant_all": (Scope.GRANT, lambda service, who: service.oversight.grant_all(who, "echo")),
-    "revoke_capability": (
-        Scope.GRANT,
-        lambda service, who: service.oversight.revoke_capability(who, "echo", "read_file"),
-    ),
-    "answer": (Scope.GRANT, lambda service, who: answered(service, who)),
-    "trust": (
-        Scope.GRANT,
-        lambda service, who: service.oversight.trust(who, "victim", TrustTier.UNTRUSTED),
-    ),
-    "limit": (Scope.GRANT, lambda service, who: service.oversight.limit(who, "victim", {"time_ms": 100})),
-    "reinstate": (Scope.GRANT, lambda service, who: service.oversight.reinstate(who, "echo", None)),
-    "revoke": (Scope.GRANT, lambda service, who: service.oversight.revoke(who, "victim", None)),
-}
-
-HISTORY: dict[str, tuple[Scope, Method]] = {
-    "past_invocations": (Scope.AUDIT, lambda service, who: service.history.past_invocations(who, limit=1)),
-    "decisions": (Scope.AUDIT, lambda service, who: service.history.decisions(who, limit=1)),
-    "records": (Scope.AUDIT, lambda service, who: service.history.records(who, "meta/decisions/1_0000.md")),
-    "kpis": (Scope.AUDIT, lambda service, who: service.history.kpis(who)),
-}
-
-
-async def answered(service: Service, who: Principal) -> None:
-    """Answer a request that nobody made: who may answer learns that there is none."""
-    with contextlib.suppress(InputInvalid):
-        await service.oversight.answer(who, uuid4(), approve=True)
-
-
-ALL_METHODS = METHODS | OVERSIGHT | HISTORY
 
 
 @pytest.fixture(scope="module")
@@ -98,37 +25,6 @@ def running(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         service.write("echo", tools="read_file", guest=component())
         service.write("victim", guest=component())
         yield service
-
-
-def called(running: RunningService, name: str, who: Principal) -> Any:
-    async def call() -> Any:
-        outcome = ALL_METHODS[name][1](running.service, who)
-        return await outcome if isinstance(outcome, Awaitable) else outcome
-
-    return running.run(call())
-
-
-@pytest.mark.parametrize(
-    ("part", "methods"), [(Service, METHODS), (Oversight, OVERSIGHT), (History, HISTORY)]
-)
-def test_every_method_for_a_caller_is_checked_here(part: type, methods: dict[str, object]) -> None:
-    takes_principal = {
-        name
-        for name, method in vars(part).items()
-        if "principal" in getattr(method, "__annotations__", {}) and not name.startswith("_")
-    }
-    assert takes_principal == set(methods)
-
-
-@pytest.mark.parametrize("name", ALL_METHODS)
-def test_each_method_needs_its_scope_alone(running: RunningService, name: str) -> None:
-    scope = ALL_METHODS[name][0]
-    before = len(running.entries())
-    for scopes in (frozenset(), frozenset(Scope) - {scope}, frozenset({"skill", "skill:*", "admin", "*"})):
-        with pytest.raises(Forbidden, match=f"needs the scope {scope}"):
-            called(running, name, Principal("eve", scopes))
-    assert len(running.entries()) == before
-    called(running, name, Principal("ann", frozenset({scope})))
 
 
 def test_grants_are_listed_for_one_skill_or_all(running: RunningService) -> None:
@@ -160,12 +56,12 @@ def test_what_is_not_declared_cannot_be_granted(running: RunningService) -> None
 def test_a_grant_is_refused_when_the_files_are_not_those_that_were_reviewed(running: RunningService) -> None:
     directory = running.write("reviewed", tools="read_file", guest=component())
     service = running.service
-    reviewed = running.run(service.activated(OPERATOR, "reviewed")).content_hash
+    reviewed = running.run(service.skills.read(OPERATOR, "reviewed")).content_hash
     (directory / "SKILL.md").write_text((directory / "SKILL.md").read_text() + "And more.\n")
     with pytest.raises(GrantStale, match="not what was reviewed"):
         running.run(service.oversight.grant(OPERATOR, "reviewed", "read_file", reviewed))
     assert running.run(service.oversight.grants(OPERATOR, "reviewed")) == []
-    current = running.run(service.activated(OPERATOR, "reviewed")).content_hash
+    current = running.run(service.skills.read(OPERATOR, "reviewed")).content_hash
     granted = running.run(service.oversight.grant(OPERATOR, "reviewed", "read_file", current))
     assert granted.content_hash == current
 
@@ -177,7 +73,7 @@ def test_a_broken_skill_can_be_revoked(running: RunningService) -> None:
     assert running.run(running.service.oversight.revoke(OPERATOR, "broken", "x")).path == "broken"
     (directory / "SKILL.md").write_bytes(manifest)
     with pytest.raises(SkillRevoked, match="broken was revoked: x"):
-        running.run(running.service.invoke(OPERATOR, "broken", {}))
+        running.run(running.service.runner.invoke(OPERATOR, "broken", {}))
     (revoked, refused) = running.entries("broken")
     assert (revoked["kind"], revoked["note"], revoked["contentHash"]) == ("skill.revoked", "x", "")
     assert refused["kind"] == "invocation.refused"
@@ -193,17 +89,17 @@ def test_a_note_that_cannot_be_kept_revokes_nothing(running: RunningService, not
 
 def test_too_many_capabilities_are_refused_not_cut(running: RunningService) -> None:
     with pytest.raises(InputInvalid, match="more than 64"):
-        running.run(running.service.invoke(OPERATOR, "echo", {}, ["read_file"] * 65))
+        running.run(running.service.runner.invoke(OPERATOR, "echo", {}, ["read_file"] * 65))
     with pytest.raises(GrantRequired):
-        running.run(running.service.invoke(OPERATOR, "echo", {}, ["read_file"] * 64))
+        running.run(running.service.runner.invoke(OPERATOR, "echo", {}, ["read_file"] * 64))
 
 
 def test_a_timeout_has_bounds(running: RunningService) -> None:
     for within in (10, 600_000):
-        running.run(running.service.invoke(OPERATOR, "echo", {}, timeout_ms=within))
+        running.run(running.service.runner.invoke(OPERATOR, "echo", {}, timeout_ms=within))
     for beyond in (9, 600_001):
         with pytest.raises(InputInvalid, match="within 10 and 600000 ms"):
-            running.run(running.service.invoke(OPERATOR, "echo", {}, timeout_ms=beyond))
+            running.run(running.service.runner.invoke(OPERATOR, "echo", {}, timeout_ms=beyond))
 
 
 def test_it_is_ready_while_it_has_workers(running: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,10 +114,10 @@ def test_a_revoked_skill_runs_again_once_it_is_reinstated(running: RunningServic
     service = running.service
     running.run(service.oversight.revoke(OPERATOR, "returning", "a doubt"))
     with pytest.raises(SkillRevoked, match="a doubt"):
-        running.run(service.invoke(OPERATOR, "returning", {}))
+        running.run(service.runner.invoke(OPERATOR, "returning", {}))
     running.run(service.oversight.reinstate(OPERATOR, "returning", "no doubt"))
     running.run(service.oversight.reinstate(OPERATOR, "returning", "twice is harmless"))
-    assert running.run(service.invoke(OPERATOR, "returning", {})).exit_code == 0
+    assert running.run(service.runner.invoke(OPERATOR, "returning", {})).exit_code == 0
     kinds = [entry["kind"] for entry in running.entries("returning")]
     assert kinds == ["skill.revoked", "invocation.refused", "skill.reinstated", "invocation.finished"]
 
@@ -229,7 +125,7 @@ def test_a_revoked_skill_runs_again_once_it_is_reinstated(running: RunningServic
 def test_a_request_for_an_unknown_capability_is_recorded(running: RunningService) -> None:
     running.write("asked-for-too-much", guest=component())
     with pytest.raises(CapabilityDenied):
-        running.run(running.service.invoke(OPERATOR, "asked-for-too-much", {}, ["launch_rocket"]))
+        running.run(running.service.runner.invoke(OPERATOR, "asked-for-too-much", {}, ["launch_rocket"]))
     (entry,) = running.entries("asked-for-too-much")
     assert (entry["kind"], entry["capabilities"]) == ("invocation.refused", ["launch_rocket"])
 

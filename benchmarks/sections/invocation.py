@@ -69,7 +69,7 @@ async def _round(service: Service, subject: Subject, callers: int, seconds: floa
         return invocation.exit_code == 0 and invocation.result == subject.case(number).answer
 
     samples = await run_callers(
-        lambda number: service.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value),
+        lambda number: service.runner.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value),
         check,
         callers=callers,
         seconds=seconds,

@@ -87,7 +87,7 @@ async def _beside_loops(environment: Environment, service: Service, subject: Sub
 
 async def _round(service: Service, subject: Subject, seconds: float) -> Figures:
     async def call(number: int) -> Invocation:
-        return await service.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value)
+        return await service.runner.invoke(LOCAL_OPERATOR, subject.skill, subject.case(number).value)
 
     def check(number: int, answer: Invocation) -> bool:
         return answer.result == subject.case(number).answer
@@ -99,7 +99,7 @@ async def _round(service: Service, subject: Subject, seconds: float) -> Figures:
 async def _attack(service: Service, executor: Executor) -> None:
     while True:
         try:
-            await service.invoke(LOCAL_OPERATOR, _LOOPS, {}, executor=executor)
+            await service.runner.invoke(LOCAL_OPERATOR, _LOOPS, {}, executor=executor)
         except SubgraphError:
             await asyncio.sleep(0.01)
 

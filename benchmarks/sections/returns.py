@@ -71,7 +71,7 @@ async def _measure(settings: Settings, size: int) -> Section:
 async def _round(service: Service, name: str, executor: Executor, wanted: Expected) -> dict[str, float]:
     asked = request(_place(name), return_path=f"returns/{_place(name)}.xml")
     started = time.perf_counter()
-    invocation = await service.invoke(LOCAL_OPERATOR, SKILL, asked, executor=executor)
+    invocation = await service.runner.invoke(LOCAL_OPERATOR, SKILL, asked, executor=executor)
     seconds = time.perf_counter() - started
     _check(invocation, wanted)
     return {"seconds": seconds, "memory_mib": (invocation.memory_bytes or 0) / MIB}

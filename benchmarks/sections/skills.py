@@ -115,7 +115,7 @@ async def _scripts(
 
 async def _round_by_script(service: Service, name: str, fixture: Fixture, seconds: float) -> dict[str, float]:
     async def call(_number: int) -> Invocation:
-        return await service.invoke(LOCAL_OPERATOR, name, fixture.text, executor=Executor.SCRIPT)
+        return await service.runner.invoke(LOCAL_OPERATOR, name, fixture.text, executor=Executor.SCRIPT)
 
     def check(_number: int, invocation: Invocation) -> bool:
         return invocation.exit_code == 0 and invocation.stdout == fixture.answer

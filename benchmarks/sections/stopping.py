@@ -46,7 +46,7 @@ async def _measure(environment: Environment, settings: Settings) -> Section:
     lasted: dict[str, list[float]] = {label: [] for label in HOSTILE}
     async with Service(settings) as service:
         for label in HOSTILE:
-            await service.invoke(LOCAL_OPERATOR, _name(label), {})  # compiles it
+            await service.runner.invoke(LOCAL_OPERATOR, _name(label), {})  # compiles it
         for _ in range(environment.plan.rounds):
             for label, times in lasted.items():
                 times.append(await _stop(service, label))
@@ -70,7 +70,7 @@ async def _measure(environment: Environment, settings: Settings) -> Section:
 
 async def _stop(service: Service, label: str) -> float:
     started = time.perf_counter()
-    invocation = await service.invoke(LOCAL_OPERATOR, _name(label), {})
+    invocation = await service.runner.invoke(LOCAL_OPERATOR, _name(label), {})
     elapsed_ms = (time.perf_counter() - started) * 1000
     if invocation.exit_code not in (124, 137) or invocation.error is None:
         raise WrongAnswer(f"{label} ended with {invocation.exit_code}")
@@ -79,7 +79,7 @@ async def _stop(service: Service, label: str) -> float:
 
 async def _check_next_call(service: Service, environment: Environment) -> None:
     case = environment.small.case(1)
-    invocation = await service.invoke(LOCAL_OPERATOR, environment.small.skill, case.value)
+    invocation = await service.runner.invoke(LOCAL_OPERATOR, environment.small.skill, case.value)
     if invocation.result != case.answer:
         raise WrongAnswer("the call after a guest that was stopped is not answered")
 

@@ -24,7 +24,7 @@ class Context:
         """Invocations of the last 24 hours by skill path: one query for all skills of an operation."""
 
         async def load(paths: Sequence[str]) -> list[int]:
-            counts = await self.service.count_invocations(self.principal, paths)
+            counts = await self.service.history.count_last_day(self.principal, paths)
             return [counts[path] for path in paths]
 
         return DataLoader(load)

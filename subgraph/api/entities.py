@@ -47,7 +47,7 @@ async def _skills(context: Context, representations: Sequence[Representation]) -
     for representation in representations:
         try:
             name = _text(representation, "name")
-            resolved.append(Skill(header=await context.service.skill(context.principal, name)))
+            resolved.append(Skill(header=await context.service.skills.find(context.principal, name)))
         except SubgraphError as error:
             resolved.append(error)
     return resolved
@@ -56,7 +56,7 @@ async def _skills(context: Context, representations: Sequence[Representation]) -
 async def _invocations(context: Context, representations: Sequence[Representation]) -> Resolved:
     identifiers = [parse_identifier(item.get("invocationId")) for item in representations]
     wanted = {identifier for identifier in identifiers if identifier is not None}
-    entries = await context.service.invocations(context.principal, list(wanted))
+    entries = await context.service.history.invocations(context.principal, list(wanted))
     found = (None if identifier is None else entries.get(identifier) for identifier in identifiers)
     return [None if entry is None else Invocation.recorded(entry) for entry in found]
 

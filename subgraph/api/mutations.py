@@ -45,7 +45,7 @@ class Mutation:
         executor: Executor | None = UNSET,
         timeout_ms: int | None = UNSET,
     ) -> Invocation:
-        invocation = await info.context.service.invoke(
+        invocation = await info.context.service.runner.invoke(
             info.context.principal,
             name,
             input,
@@ -100,7 +100,7 @@ class Mutation:
         "calls them; returns those that are."
     )
     async def activate_skills(self, info: Info, event: str) -> list[Skill]:
-        headers = await info.context.service.activate_for(info.context.principal, event)
+        headers = await info.context.service.runner.make_ready(info.context.principal, event)
         return [Skill(header=header) for header in headers]
 
     @strawberry.mutation(

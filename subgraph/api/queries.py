@@ -34,7 +34,7 @@ class Query:
     @strawberry.field(description="A skill by short name or path; null when there is none.")
     async def skill(self, info: Info, name: str) -> Skill | None:
         try:
-            return Skill(header=await info.context.service.skill(info.context.principal, name))
+            return Skill(header=await info.context.service.skills.find(info.context.principal, name))
         except SkillNotFound:
             return None
 
@@ -43,7 +43,7 @@ class Query:
         self, info: Info, region: str | None = UNSET, has_wasm: bool | None = UNSET
     ) -> list[Skill]:
         service, principal = info.context.service, info.context.principal
-        headers = await service.skills(
+        headers = await service.skills.all(
             principal, region=region or None, has_wasm=None if has_wasm is UNSET else has_wasm
         )
         return [Skill(header=header) for header in headers]
@@ -53,7 +53,7 @@ class Query:
         identifier = parse_identifier(invocation_id)
         if identifier is None:
             return None
-        found = await info.context.service.invocations(info.context.principal, [identifier])
+        found = await info.context.service.history.invocations(info.context.principal, [identifier])
         entry = found.get(identifier)
         return None if entry is None else Invocation.recorded(entry)
 
@@ -189,7 +189,7 @@ class Query:
 
     @strawberry.field(description="What is wrong with skills that were found, and why others are left out.")
     async def skill_problems(self, info: Info) -> list[SkillProblem]:
-        problems = await info.context.service.problems(info.context.principal)
+        problems = await info.context.service.skills.problems(info.context.principal)
         return [SkillProblem.of(each) for each in problems]
 
     @strawberry.field(
@@ -197,4 +197,4 @@ class Query:
         "description can end it."
     )
     async def available_skills(self, info: Info) -> str:
-        return await info.context.service.available_skills(info.context.principal)
+        return await info.context.service.skills.available(info.context.principal)

@@ -160,8 +160,10 @@ async def run_fixtures(service: Service, principal: Principal, name: str, worksp
     others: what they need has to be granted, and each has its entry. Raises `AuthoringError` for a skill
     without cases, and what `Service.invoke` raises but for an input that the service itself refuses.
     """
-    skill = await service.activated(principal, name)
-    executors = [each for each in await service.executors_of(principal, name) if each is not Executor.INLINE]
+    skill = await service.skills.read(principal, name)
+    executors = [
+        each for each in await service.skills.executors_of(principal, name) if each is not Executor.INLINE
+    ]
     if not executors:
         raise AuthoringError(f"{skill.header.path} has nothing to run: it is text for an agent to follow")
     if CASES_PATH not in skill.tree.files:
@@ -179,7 +181,7 @@ async def _outcome(
 ) -> Outcome:
     with laid_out(workspace, fixture.files):
         try:
-            invocation = await service.invoke(principal, name, fixture.text, executor=executor)
+            invocation = await service.runner.invoke(principal, name, fixture.text, executor=executor)
         except InputInvalid as error:
             # The service takes objects alone, and no more than it has room for.
             refusal = None if fixture.fails else f"it was refused: {error.message}"

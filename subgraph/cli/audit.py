@@ -54,7 +54,7 @@ def report(
     async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
         grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
         valid = [(each, await service.oversight.is_valid(each)) for each in grants]
-        headers = await service.skills(principal)
+        headers = await service.skills.all(principal)
         revoked = 0
         without = []
         for header in headers:

@@ -32,7 +32,7 @@ def list_(
     """List the skills that are there."""
 
     async def work(service: Service, principal: Principal) -> list[tuple[SkillHeader, str]]:
-        headers = await service.skills(principal, region=region)
+        headers = await service.skills.all(principal, region=region)
         return [(header, await _preferred(service, principal, header)) for header in headers]
 
     found = with_service(work)
@@ -66,7 +66,7 @@ async def _preferred(service: Service, principal: Principal, header: SkillHeader
     if service.oversight.revocation_of(principal, header.path) is not None:
         return "revoked"
     try:
-        executors = await service.executors_of(principal, exact_name(header.path))
+        executors = await service.skills.executors_of(principal, exact_name(header.path))
     except SubgraphError:
         return NONE
     return executors[0].value.lower() if executors else NONE
@@ -91,17 +91,17 @@ def inspect(
     """Show what a skill is, what it could do at most, and what of it was granted."""
 
     async def work(service: Service, principal: Principal) -> _Inspected:
-        active = await service.activated(principal, skill)
+        active = await service.skills.read(principal, skill)
         path = active.header.path
         exact = exact_name(path)
         revocation = service.oversight.revocation_of(principal, path)
         return _Inspected(
             skill=active,
             trust=await service.oversight.trust_of(principal, exact),
-            executors=await service.executors_of(principal, exact),
+            executors=await service.skills.executors_of(principal, exact),
             declared=await service.oversight.declared(principal, exact),
             changes=await service.oversight.changes(principal, exact),
-            problems=[each.message for each in await service.problems(principal, path)],
+            problems=[each.message for each in await service.skills.problems(principal, path)],
             revoked=None if revocation is None else revocation.note or "no note",
         )
 
@@ -240,7 +240,7 @@ def prompt(
 
     async def work(service: Service, principal: Principal) -> str:
         if skill is None:
-            return await service.available_skills(principal)
-        return await service.skill_prompt(principal, skill)
+            return await service.skills.available(principal)
+        return await service.skills.prompt(principal, skill)
 
     say(with_service(work))

@@ -129,7 +129,7 @@ def requests(
 async def _is_current(service: Service, principal: Principal, request: CapabilityRequest) -> bool:
     """Whether a request is for the files that its skill has now."""
     try:
-        skill = await service.activated(principal, exact_name(request.skill_path))
+        skill = await service.skills.read(principal, exact_name(request.skill_path))
     except SubgraphError:
         return False
     return skill.content_hash == request.content_hash
@@ -199,7 +199,7 @@ def trust(
     wanted = TrustTier[tier.name]
 
     async def work(service: Service, principal: Principal) -> SkillTrust | None:
-        shown = (await service.activated(principal, skill)).content_hash
+        shown = (await service.skills.read(principal, skill)).content_hash
         if (await service.oversight.trust_of(principal, skill)).tier is wanted:
             return None
         say(await service.oversight.what_trust_opens(principal, skill, wanted))

@@ -66,7 +66,7 @@ def run(
     async def work(service: Service, principal: Principal) -> Invocation:
         if not quiet:
             await _explain(service, principal, skill, requested)
-        return await service.invoke(
+        return await service.runner.invoke(
             principal, skill, text, requested, executor=executor.executor, timeout_ms=timeout_ms
         )
 
@@ -96,7 +96,7 @@ def _read_stdin() -> str:
 async def _explain(
     service: Service, principal: Principal, name: str, requested: tuple[str, ...] | None
 ) -> None:
-    header = await service.skill(principal, name)
+    header = await service.skills.find(principal, name)
     declared = " ".join(map(str, declared_capabilities(header.allowed_tools)))
     tell("invoke", f"skill={header.path}")
     tell("broker", f"declared allowed-tools: [{declared}]")

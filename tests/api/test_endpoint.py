@@ -11,6 +11,7 @@ import pytest
 
 from subgraph.errors import StorageUnavailable
 from subgraph.service import Service
+from subgraph.skills import Skills
 from tests.support.skills import GRAPHQL, JSON, Client, component, write_skill
 
 OK = {"query": "{ __typename }"}
@@ -189,7 +190,7 @@ def test_an_unexpected_error_is_logged_and_hidden(
     async def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(Service, "skills", fail)
+    monkeypatch.setattr(Skills, "all", fail)
     with caplog.at_level(logging.ERROR, "subgraph.api.endpoint"):
         response = api.post({"query": "{ skills { name } }"})
     assert response.json()["errors"] == [

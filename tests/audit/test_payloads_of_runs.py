@@ -39,7 +39,7 @@ def service(request: pytest.FixtureRequest, server: str, tmp_path_factory: pytes
 
 def invoke(service: RunningService, value: object, actor: str = "an") -> Invocation:
     principal = Principal(actor, frozenset(Scope))
-    return service.run(service.service.invoke(principal, "echo", value))
+    return service.run(service.service.runner.invoke(principal, "echo", value))
 
 
 def encrypted(service: RunningService) -> bool:

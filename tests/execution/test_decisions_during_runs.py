@@ -61,7 +61,7 @@ def running(server: str, tmp_path: Path) -> Iterator[RunningService]:
 
 
 async def started(running: RunningService, count: int) -> None:
-    runs = running.service._invoker._running
+    runs = running.service._runtime.invoker._running
     await until(lambda: sum(each.started_at is not None for each in runs.values()) == count)
 
 
@@ -71,7 +71,7 @@ def test_a_run_ends_with_what_it_was_admitted_on(running: RunningService, decisi
     ticks = running.settings.workspace_dir / "out" / "ticks"
 
     async def scenario() -> Invocation:
-        call = asyncio.create_task(running.service.invoke(OPERATOR, "decided", {}))
+        call = asyncio.create_task(running.service.runner.invoke(OPERATOR, "decided", {}))
         await until(ticks.exists)
         await decide(running.service)
         return await call
@@ -91,8 +91,10 @@ def test_a_call_that_waits_is_refused(running: RunningService, decision: str) ->
     decide, error = DECISIONS[decision]
 
     async def scenario() -> list[object]:
-        hogs = [asyncio.create_task(running.service.invoke(OPERATOR, "hog", {})) for _ in range(2)]
-        waiting = [asyncio.create_task(running.service.invoke(OPERATOR, "decided", {})) for _ in range(3)]
+        hogs = [asyncio.create_task(running.service.runner.invoke(OPERATOR, "hog", {})) for _ in range(2)]
+        waiting = [
+            asyncio.create_task(running.service.runner.invoke(OPERATOR, "decided", {})) for _ in range(3)
+        ]
         await started(running, 2)
         await asyncio.sleep(0.1)
         await decide(running.service)
@@ -127,7 +129,7 @@ def test_the_service_stops_although_a_skill_runs_on(
             running.write("loops", guest=component(guests.LOOPS))
 
             async def begin() -> asyncio.Task[Invocation]:
-                call = asyncio.create_task(running.service.invoke(OPERATOR, "loops", {}))
+                call = asyncio.create_task(running.service.runner.invoke(OPERATOR, "loops", {}))
                 await started(running, 1)
                 return call
 
@@ -143,11 +145,11 @@ def test_the_service_stops_although_a_skill_runs_on(
 
 def test_a_revoked_skill_is_in_no_prompt(running: RunningService) -> None:
     service = running.service
-    assert "<name>decided</name>" in running.run(service.available_skills(OPERATOR))
+    assert "<name>decided</name>" in running.run(service.skills.available(OPERATOR))
     running.run(service.oversight.revoke(OPERATOR, "decided", "it lies"))
-    assert "decided" not in running.run(service.available_skills(OPERATOR))
+    assert "decided" not in running.run(service.skills.available(OPERATOR))
     with pytest.raises(SkillRevoked, match="it lies"):
-        running.run(service.skill_prompt(OPERATOR, "decided"))
+        running.run(service.skills.prompt(OPERATOR, "decided"))
 
 
 def test_wider_limits_are_for_the_bytes_they_were_set_for(running: RunningService) -> None:
@@ -177,8 +179,8 @@ def test_no_skill_runs_in_a_service_that_only_decides(server: str, tmp_path: Pat
         async def scenario() -> None:
             async with service:
                 for refused in (
-                    service.invoke(OPERATOR, "any", {}),
-                    service.activate_for(OPERATOR, "onStartup"),
+                    service.runner.invoke(OPERATOR, "any", {}),
+                    service.runner.make_ready(OPERATOR, "onStartup"),
                 ):
                     with pytest.raises(ExecutionFailed, match="runs no skills"):
                         await refused

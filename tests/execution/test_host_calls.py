@@ -90,7 +90,9 @@ def grant(running: RunningService, name: str, *capabilities: str) -> None:
 
 
 def invoke(running: RunningService, name: str, executor: Executor, *made: Call, **options: Any) -> Invocation:
-    return running.run(running.service.invoke(OPERATOR, name, calls(*made), executor=executor, **options))
+    return running.run(
+        running.service.runner.invoke(OPERATOR, name, calls(*made), executor=executor, **options)
+    )
 
 
 def kinds(running: RunningService, name: str) -> list[str]:
@@ -264,7 +266,7 @@ def test_a_capability_that_is_withdrawn_is_lost_by_the_run_that_has_it(
 
     async def scenario() -> Invocation:
         made = calls(["exec_command", "say", []], ["read_file", "notes/a.txt"])
-        running_call = asyncio.create_task(running.service.invoke(OPERATOR, name, made))
+        running_call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, made))
         await until(started.exists, 10)
         await running.service.oversight.revoke_capability(OPERATOR, name, "read_file(notes/**)")
         withdrawn.touch()
@@ -287,7 +289,7 @@ def test_what_a_run_has_done_is_recorded_when_an_outage_ends_it(
 
     async def scenario() -> Invocation:
         made = calls(["write_file", f"out/{name}", "x"], *[["list_dir", "notes"]] * 2000)
-        call = asyncio.create_task(running.service.invoke(OPERATOR, name, made, executor=executor))
+        call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, made, executor=executor))
         await until(notes.exists, 10)
         monkeypatch.setattr(authority, "STALE_SECONDS", -1.0)  # whatever was read, it is too long ago
         return await call
@@ -317,9 +319,13 @@ def test_a_revocation_ends_what_runs_and_refuses_what_waits(
 
     async def scenario() -> list[Invocation | BaseException]:
         by = Executor.WASM if kind == "component" else Executor.SCRIPT
-        tasks = [asyncio.create_task(service.invoke(OPERATOR, name, {}, executor=by)) for _ in range(6)]
+        tasks = [
+            asyncio.create_task(service.runner.invoke(OPERATOR, name, {}, executor=by)) for _ in range(6)
+        ]
         await until(
-            lambda: sum(each.started_at is not None for each in service._invoker._running.values()) >= 1
+            lambda: (
+                sum(each.started_at is not None for each in service._runtime.invoker._running.values()) >= 1
+            )
         )
         await asyncio.sleep(0.3)
         await service.oversight.revoke(OPERATOR, name, "it loops")
@@ -339,9 +345,9 @@ def test_a_revocation_ends_what_runs_and_refuses_what_waits(
     assert sum(entry["kind"] == "invocation.finished" for entry in entries) == len(ended)
     assert sum(entry["kind"] == "invocation.refused" for entry in entries) == len(refused)
     with pytest.raises(SkillRevoked):
-        running.run(service.invoke(OPERATOR, name, {}))
+        running.run(service.runner.invoke(OPERATOR, name, {}))
     running.write("echo-after", guest=component())
-    assert running.run(service.invoke(OPERATOR, "echo-after", {})).exit_code == 0
+    assert running.run(service.runner.invoke(OPERATOR, "echo-after", {})).exit_code == 0
 
 
 def test_files_of_the_workspace_are_reached_beneath_it_alone(

@@ -56,7 +56,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def invoke(running: RunningService, name: str, value: object | None = None, *capabilities: str) -> Invocation:
     given = {"a": 1} if value is None else value
-    return running.run(running.service.invoke(OPERATOR, name, given, capabilities))
+    return running.run(running.service.runner.invoke(OPERATOR, name, given, capabilities))
 
 
 def refused(
@@ -119,7 +119,7 @@ def test_each_answer_has_exactly_one_entry(running: RunningService, name: str) -
     running.write(name, guest=ECHO)
 
     async def many() -> list[Invocation]:
-        calls = (running.service.invoke(OPERATOR, name, {"n": number}) for number in range(40))
+        calls = (running.service.runner.invoke(OPERATOR, name, {"n": number}) for number in range(40))
         return await asyncio.gather(*calls)
 
     answers = running.run(many())
@@ -160,7 +160,7 @@ def test_an_unknown_skill_is_not_found(running: RunningService) -> None:
 def test_a_skill_without_a_component_is_not_run_by_one(running: RunningService, name: str) -> None:
     running.write(name, body="Follow me.")
     with pytest.raises(ExecutionFailed, match="has nothing to run by WASM"):
-        running.run(running.service.invoke(OPERATOR, name, {}, executor=Executor.WASM))
+        running.run(running.service.runner.invoke(OPERATOR, name, {}, executor=Executor.WASM))
     assert running.entries(name) == []
     answer = invoke(running, name)
     assert answer.executor is Executor.INLINE
@@ -214,7 +214,9 @@ def test_a_component_that_changes_under_load_is_never_half_of_each(
     async def load() -> list[Invocation]:
         answers = []
         for guest in (ECHO, SAYS_X, ECHO, SAYS_X):
-            calls = [asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 1})) for _ in range(8)]
+            calls = [
+                asyncio.create_task(running.service.runner.invoke(OPERATOR, name, {"a": 1})) for _ in range(8)
+            ]
             await asyncio.sleep(0.01)
             staged = write_skill(running.settings.home / "staged", name, guest=guest)
             (staged / "dist" / "skill.wasm").replace(running.skills / name / "dist" / "skill.wasm")
@@ -230,12 +232,12 @@ def test_a_caller_that_goes_away_is_recorded_all_the_same(running: RunningServic
     running.write(name, guest=component(guests.LOOPS))
 
     async def leave() -> None:
-        call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
-        await until(lambda: bool(running.service._invoker._running), 10)
+        call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, {}))
+        await until(lambda: bool(running.service._runtime.invoker._running), 10)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await until(lambda: not running.service._invoker._running, 10)
+        await until(lambda: not running.service._runtime.invoker._running, 10)
 
     running.run(leave())
     (entry,) = running.entries(name)
@@ -249,9 +251,9 @@ def test_a_caller_that_goes_away_while_its_run_is_announced_is_recorded_all_the_
     running.run(running.service.oversight.grant(OPERATOR, name, "write_file"))
 
     async def leave() -> None:
-        runs = running.service._invoker._running
+        runs = running.service._runtime.invoker._running
         async with locked_log(dsn(running)):
-            call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
+            call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, {}))
             await until(lambda: bool(runs), 10)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -270,9 +272,9 @@ def test_a_revocation_that_comes_while_a_run_is_recorded_takes_no_answer_away(
     invoke(running, name)
 
     async def revoked_meanwhile() -> Invocation:
-        runs = running.service._invoker._running
+        runs = running.service._runtime.invoker._running
         async with locked_log(dsn(running)):
-            call = asyncio.create_task(running.service.invoke(OPERATOR, name, {"a": 2}))
+            call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, {"a": 2}))
             await until(lambda: any(each.ended for each in runs.values()), 10)
             await execute(
                 dsn(running),
@@ -294,10 +296,10 @@ def test_untrusted_skills_need_a_kernel_that_confines_them(
 ) -> None:
     write_skill(running.settings.installed_skills_dir, f"i/{name}", guest=ECHO)
     running.write(f"t/{name}", guest=ECHO)
-    monkeypatch.setattr(running.service._invoker, "_landlock", False)
+    monkeypatch.setattr(running.service._runtime.invoker, "_landlock", False)
     assert "no Landlock" in refused(running, ExecutionFailed, f"i/{name}").message
     assert invoke(running, f"t/{name}").exit_code == 0
-    monkeypatch.setattr(running.service._invoker, "_landlock", True)
+    monkeypatch.setattr(running.service._runtime.invoker, "_landlock", True)
     assert invoke(running, f"i/{name}").exit_code == 0
 
 
@@ -336,11 +338,11 @@ def test_without_the_database_nothing_runs_and_it_recovers_by_itself(
         try:
             await until(lambda: running.service._ledger._connection is None)
             with pytest.raises(StorageUnavailable, match="nothing is run"):
-                await running.service.invoke(OPERATOR, name, {})
+                await running.service.runner.invoke(OPERATOR, name, {})
         finally:
             await found(running)
         await running.ready_again()
-        assert (await running.service.invoke(OPERATOR, name, {})).exit_code == 0
+        assert (await running.service.runner.invoke(OPERATOR, name, {})).exit_code == 0
 
     running.run(scenario())
     assert len(running.entries(name)) == 2
@@ -353,8 +355,8 @@ def test_an_answer_that_cannot_be_recorded_is_withheld(
     running.write(name, guest=component(guests.LOOPS))
 
     async def scenario() -> None:
-        call = asyncio.create_task(running.service.invoke(OPERATOR, name, {}))
-        await until(lambda: bool(running.service._invoker._running), 10)
+        call = asyncio.create_task(running.service.runner.invoke(OPERATOR, name, {}))
+        await until(lambda: bool(running.service._runtime.invoker._running), 10)
         await lost(running)
         try:
             with pytest.raises(StorageUnavailable, match="its answer is withheld"):

@@ -18,7 +18,7 @@ ECHO = component()
 
 
 def invoke(running: RunningService, name: str) -> Invocation:
-    return running.run(running.service.invoke(OPERATOR, name, {"a": 1}))
+    return running.run(running.service.runner.invoke(OPERATOR, name, {"a": 1}))
 
 
 def machine_code_cache(running: RunningService) -> MachineCodeCache:

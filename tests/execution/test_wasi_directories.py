@@ -279,7 +279,7 @@ def test_a_call_gets_the_directories_that_it_requests(running: RunningService) -
     def seen(*capabilities: str) -> int:
         program = Program()
         program.names_of_directories(0)
-        answer = running.run(running.service.invoke(OPERATOR, "requests", program.input, capabilities))
+        answer = running.run(running.service.runner.invoke(OPERATOR, "requests", program.input, capabilities))
         return program.outcomes(answer.result)[0].shown[0]
 
     assert seen(*tools.split()) == 2
@@ -292,9 +292,9 @@ def test_a_component_without_files_runs_in_a_worker_of_all(
 ) -> None:
     running.write("pure", tools="read_file", guest=component(guests.ECHO))
     _grant(running, "pure", "read_file")
-    running.run(running.service.invoke(OPERATOR, "pure", {}))
+    running.run(running.service.runner.invoke(OPERATOR, "pure", {}))
     monkeypatch.setattr(WorkerPool, "_call_dedicated", None)
-    answer = running.run(running.service.invoke(OPERATOR, "pure", {"a": 1}))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "pure", {"a": 1}))
     assert (answer.result, answer.capabilities) == ({"a": 1}, ("read_file",))
 
 
@@ -306,7 +306,7 @@ def test_a_skill_reads_the_bytes_of_its_own_that_were_granted(running: RunningSe
     _grant(running, "own", "read_file(/skill/**)")
     program = reads("data/file")
     program.names_of_directories(1)
-    answer = running.run(running.service.invoke(OPERATOR, "own", program.input))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "own", program.input))
     outcomes = program.outcomes(answer.result)
     assert [each.shown for each in outcomes if each.step in ("read", "name")] == [b"granted", b"/skill"]
 
@@ -335,5 +335,5 @@ def test_a_skill_cannot_write_to_its_own_directory(running: RunningService) -> N
     running.write("own-write", tools="read_file(/skill/**)", guest=component(machine(*FILES)))
     _grant(running, "own-write", "read_file(/skill/**)")
     program = writes("SKILL.md")
-    answer = running.run(running.service.invoke(OPERATOR, "own-write", program.input))
+    answer = running.run(running.service.runner.invoke(OPERATOR, "own-write", program.input))
     assert [each.error for each in program.outcomes(answer.result)] == ["not-permitted"]

@@ -45,9 +45,9 @@ def test_hostile_guest_is_stopped_recorded_and_leaves_the_next_call_alone(
     running: RunningService, name: str
 ) -> None:
     service = running.service
-    running.run(service.invoke(OPERATOR, "harmless", {}))
+    running.run(service.runner.invoke(OPERATOR, "harmless", {}))
     started = time.monotonic()
-    invocation = running.run(service.invoke(OPERATOR, name, {}))
+    invocation = running.run(service.runner.invoke(OPERATOR, name, {}))
     elapsed = time.monotonic() - started
     assert invocation.exit_code in (124, 137)
     assert invocation.error is not None
@@ -60,5 +60,5 @@ def test_hostile_guest_is_stopped_recorded_and_leaves_the_next_call_alone(
     assert entry["invocationId"] == str(invocation.invocation_id)
     assert (entry["exitCode"], entry["level"]) == (invocation.exit_code, "warn")
     assert entry["limitsHit"]
-    after = running.run(service.invoke(OPERATOR, "harmless", {"still": "here"}))
+    after = running.run(service.runner.invoke(OPERATOR, "harmless", {"still": "here"}))
     assert after.result == {"still": "here"}

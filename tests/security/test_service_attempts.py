@@ -46,7 +46,7 @@ def host_of(running: RunningService, ground: Ground) -> Iterator[None]:
         os.environ | ENVIRONMENT,
         resolver=ground.resolve,
     )
-    invoker = running.service._invoker
+    invoker = running.service._runtime.invoker
     usual = invoker._services
     with running.entered(services):
         invoker._services = services
@@ -70,7 +70,7 @@ def granted_skill(running: RunningService, grants: tuple[str, ...]) -> str:
 def invoke(running: RunningService, name: str, attempt: Attempt, arguments: tuple[Any, ...]) -> Invocation:
     made = [[attempt.function, *arguments]] * min(attempt.times, MOST_TIMES)
     return running.run(
-        running.service.invoke(
+        running.service.runner.invoke(
             OPERATOR,
             name,
             calls(*made),

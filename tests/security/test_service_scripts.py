@@ -60,7 +60,7 @@ def test_no_script_escapes_and_each_is_recorded(
     )
     if TOOLS[attempt.grant]:
         running.run(running.service.oversight.grant_all(OPERATOR, name))
-    call = running.service.invoke(
+    call = running.service.runner.invoke(
         OPERATOR, name, targets.input(), executor=Executor.SCRIPT, timeout_ms=attempt.time_ms
     )
     answer = running.run(call)
@@ -72,4 +72,4 @@ def test_no_script_escapes_and_each_is_recorded(
     (finished,) = [entry for entry in entries if entry["kind"] == "invocation.finished"]
     assert (finished["invocationId"], finished["exitCode"]) == (str(answer.invocation_id), answer.exit_code)
     assert targets.secret not in json.dumps(entries)
-    assert running.run(running.service.invoke(OPERATOR, "after", {})).result == 1
+    assert running.run(running.service.runner.invoke(OPERATOR, "after", {})).result == 1

@@ -106,7 +106,7 @@ async def call_while_swapped(
 
     swapping = asyncio.create_task(swap_later())
     try:
-        answer = await running.service.invoke(OPERATOR, name, way.value, executor=way.executor)
+        answer = await running.service.runner.invoke(OPERATOR, name, way.value, executor=way.executor)
     except (GrantStale, SourceInvalid) as refusal:
         return "refused", refusal.code
     else:
@@ -145,8 +145,8 @@ def test_bytes_that_were_not_granted_never_run(running: RunningService, name: st
 
 def test_the_other_bytes_would_be_told_apart(running: RunningService) -> None:
     directory = running.write("control", guest=A)
-    first = running.run(running.service.invoke(OPERATOR, "control", {}))
+    first = running.run(running.service.runner.invoke(OPERATOR, "control", {}))
     (directory / "dist" / "skill.wasm").write_bytes(B)
-    second = running.run(running.service.invoke(OPERATOR, "control", {}))
+    second = running.run(running.service.runner.invoke(OPERATOR, "control", {}))
     assert (first.stdout, second.stdout) == ("x", "xx")
     assert first.content_hash != second.content_hash

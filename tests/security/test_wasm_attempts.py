@@ -76,7 +76,7 @@ def breaches(running: RunningService, name: str, attempt: Attempt) -> list[str]:
     found: list[str] = []
     with attempt.meanwhile(world):
         try:
-            invocation = running.run(running.service.invoke(OPERATOR, name, program.input))
+            invocation = running.run(running.service.runner.invoke(OPERATOR, name, program.input))
         except (SourceInvalid, ExecutionFailed) as refusal:
             found = ["read the canary"] * (CANARY in refusal.message)
     if invocation is not None:
@@ -152,7 +152,7 @@ def test_a_directory_above_the_granted_one_that_becomes_a_link_is_no_way_out(run
 
     def read() -> bytes:
         try:
-            answer = running.run(running.service.invoke(OPERATOR, "above", program.input))
+            answer = running.run(running.service.runner.invoke(OPERATOR, "above", program.input))
         except ExecutionFailed:  # the directory was not where it had been
             return b""
         outcomes = program.outcomes(answer.result) if answer.exit_code == 0 else []
@@ -172,9 +172,9 @@ def test_machine_code_of_another_component_is_not_run_for_this_one(running: Runn
     keys = [machine_code_key(hashlib.sha256(each).hexdigest(), EngineProfile.OPEN) for each in (mine, other)]
     for name, guest in (("poisoned", mine), ("poison", other)):
         running.write(name, guest=guest)
-        running.run(running.service.invoke(OPERATOR, name, {}))
+        running.run(running.service.runner.invoke(OPERATOR, name, {}))
     poisoned, poison = (running.settings.machine_code_dir / f"{key}.cwasm" for key in keys)
     poisoned.write_bytes(poison.read_bytes())
     running.run(running.service._runtime.pool.unload(keys[0]))
-    assert running.run(running.service.invoke(OPERATOR, "poisoned", {})).stdout == "xxxxx"
+    assert running.run(running.service.runner.invoke(OPERATOR, "poisoned", {})).stdout == "xxxxx"
     assert poisoned.read_bytes() != poison.read_bytes()

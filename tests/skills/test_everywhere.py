@@ -32,7 +32,7 @@ def service(server: str, built: None) -> Iterator[RunningService]:
 
 
 def test_twenty_skills_are_indexed(service: RunningService) -> None:
-    headers = service.run(service.service.skills(OPERATOR))
+    headers = service.run(service.service.skills.all(OPERATOR))
     assert len(headers) == 20
     assert [header.path for header in headers if header.region == "VN"] == [
         f"cyberskill-vn/{name}"
@@ -45,7 +45,7 @@ def test_twenty_skills_are_indexed(service: RunningService) -> None:
             "vneid-integration",
         )
     ]
-    assert service.run(service.service.problems(OPERATOR)) == []
+    assert service.run(service.service.skills.problems(OPERATOR)) == []
 
 
 @pytest.mark.parametrize("skill", SKILLS, ids=lambda path: path.name)

@@ -78,7 +78,7 @@ class Skill:
 
     @strawberry.field(description="Hash over every file of the skill; grants are bound to it.")
     async def content_hash(self, info: Info) -> str:
-        skill = await info.context.service.activated(info.context.principal, self._exact)
+        skill = await info.context.service.skills.read(info.context.principal, self._exact)
         return skill.content_hash
 
     @strawberry.field(name="invocationsLast24h", description="Runs that ended in the last 24 hours.")
@@ -98,7 +98,7 @@ class Skill:
 
     @strawberry.field(description="By what the skill can be run under its trust, the preferred one first.")
     async def executors(self, info: Info) -> list[Executor]:
-        return await info.context.service.executors_of(info.context.principal, self._exact)
+        return await info.context.service.skills.executors_of(info.context.principal, self._exact)
 
     @strawberry.field(description="How far the skill is trusted, and what one run of it may use.")
     async def trust(self, info: Info) -> SkillTrust:
@@ -118,7 +118,7 @@ class Skill:
 
     @strawberry.field(description="What is wrong with the skill's SKILL.md, although it can be used.")
     async def problems(self, info: Info) -> list[SkillProblem]:
-        problems = await info.context.service.problems(info.context.principal, self.header.path)
+        problems = await info.context.service.skills.problems(info.context.principal, self.header.path)
         return [SkillProblem.of(each) for each in problems]
 
     @strawberry.field(
@@ -126,7 +126,7 @@ class Skill:
         "Null, with an error, for a skill that was revoked."
     )
     async def prompt(self, info: Info) -> str | None:
-        return await info.context.service.skill_prompt(info.context.principal, self._exact)
+        return await info.context.service.skills.prompt(info.context.principal, self._exact)
 
     @property
     def _exact(self) -> str:
