@@ -67,3 +67,10 @@ class Shell:
         ended = self(*words, "--json")
         assert ended.exit_code == 0, ended
         return json.loads(ended.stdout)
+
+    def told(self, *words: str) -> dict[str, object]:
+        """Run a command of the router that must succeed, with `--format json`; its object."""
+        ended = self(*words, "--format", "json")
+        assert ended.exit_code == 0, ended
+        found: dict[str, object] = json.loads(ended.stdout)
+        return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
@@ -16,21 +15,11 @@ from typer.core import TyperGroup
 
 from subgraph.cli import cuo
 from subgraph.cli.app import app as skill_app
-from subgraph.routing import builtin_personas
-from subgraph.routing.data_file import FILE_LIMIT
 from tests.cli.shell import Shell
 from tests.support.postgres import empty_database
 from tests.support.toolchain import ROOT
 
 VN = "cyberskill-vn"
-
-CASES = """\
-version: 1
-cases:
-  - {id: a-001, query: "kiểm tra MST 0123456789-001", skill: cyberskill-vn/vn-mst-validate, tags: [vi]}
-  - {id: a-002, query: "kiểm tra mã số thuế", skill: cyberskill-vn/vn-mst-validate, tags: [vi]}
-  - {id: a-003, query: "hello", skill: null, split: held_out, tags: [en]}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +32,6 @@ def write_skill(root: Path, name: str, script: str, head: str = "") -> None:
     (root / name / "scripts").mkdir(parents=True)
     (root / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: An example.\n{head}---\nBody.\n")
     (root / name / "scripts" / "main.py").write_text(f"{script}\n")
-
-
-def answer(shell: Shell, *words: str) -> dict[str, object]:
-    ended = shell(*words, "--format", "json")
-    assert ended.exit_code == 0, ended
-    found: dict[str, object] = json.loads(ended.stdout)
-    return found
 
 
 def test_the_script_of_the_package_is_this_program() -> None:
@@ -105,8 +87,8 @@ def test_a_query_with_nothing_else_to_be_for_says_so(shell: Shell) -> None:
 
 
 def test_a_query_within_a_persona(shell: Shell) -> None:
-    assert answer(shell, "route", "validate MST 0123456789", "--persona", "CPO")["skillName"] is None
-    assert answer(shell, "route", "validate MST 0123456789", "--persona", "CFO")["routed"] is True
+    assert shell.told("route", "validate MST 0123456789", "--persona", "CPO")["skillName"] is None
+    assert shell.told("route", "validate MST 0123456789", "--persona", "CFO")["routed"] is True
     ended = shell("route", "hello", "--persona", "KING")
     assert ended.exit_code == 1
     assert ended.stderr.startswith("INPUT_INVALID: no persona is named 'KING'; there are CEO, ")
@@ -198,14 +180,14 @@ def test_a_query_is_routed_invoked_and_recorded_as_the_document_prints_it(shell:
     ]  # fmt: skip
     assert moments == sorted(moments, key=lambda moment: moment[0])
     assert explained.stdout.endswith(rest)
-    told = answer(shell, "explain", found[2])
+    told = shell.told("explain", found[2])
     assert (told["query"], told["arguments"], told["exitCode"]) == (None, None, 0)
     assert (told["state"], told["error"]) == ("succeeded", None)
 
     again = shell("replay", found[2], "--query", "validate MST 0123456789")
     assert (again.exit_code, again.stderr) == (0, "")
     assert again.stdout.endswith("\nreplay:      identical\n")
-    assert answer(shell, "replay", found[2], "--query", "validate MST 0123456789")["same"] is True
+    assert shell.told("replay", found[2], "--query", "validate MST 0123456789")["same"] is True
     for words in ((), ("--query", "validate MST 0123456788")):
         refused = shell("replay", found[2], *words)
         assert refused.exit_code == 1
@@ -220,7 +202,7 @@ def test_a_decision_is_recorded_without_being_invoked(shell: Shell) -> None:
     assert head.startswith("decision:\n")
     recorded = RECORDED.search(ended.stdout)
     assert recorded is not None
-    assert answer(shell, "explain", recorded[2])["state"] == "deferred"
+    assert shell.told("explain", recorded[2])["state"] == "deferred"
 
 
 def test_what_was_to_be_invoked_and_was_not_ends_with_1(shell: Shell) -> None:
@@ -251,7 +233,7 @@ def test_a_skill_of_one_s_own_says_what_it_lacks(server: str, tmp_path: Path) ->
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert refused.stderr.startswith("GRANT_REQUIRED: ")
         request = refused.stderr.splitlines()[-1].removeprefix("request: ")
-        assert answer(shell, "explain", request)["state"] == "failed"
+        assert shell.told("explain", request)["state"] == "failed"
         assert "request: " not in shell("route", "ask leave", "--invoke").stderr
 
         broken = shell("route", "plan leave", "--invoke")
@@ -264,7 +246,7 @@ def test_a_decision_that_comes_out_otherwise_ends_with_1(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = "validate MST 0123456789"
-    recorded = answer(shell, "route", query, "--record")
+    recorded = shell.told("route", query, "--record")
     monkeypatch.setattr("subgraph.routing.router.THRESHOLD_PERCENT", 101)
     ended = shell("replay", str(recorded["requestId"]), "--query", query)
     assert ended.exit_code == 1
@@ -280,118 +262,11 @@ def test_a_request_that_is_not_there_is_refused(shell: Shell) -> None:
 
 
 def test_a_decision_as_json_has_all_of_it(shell: Shell) -> None:
-    found = answer(shell, "route", "tạo hoá đơn cho ACME, MST 0123456789, số tiền 10 triệu")
+    found = shell.told("route", "tạo hoá đơn cho ACME, MST 0123456789, số tiền 10 triệu")
     assert found["arguments"] == {"mst": "0123456789", "amount_vnd": 10_000_000}
     assert found["input"] == {"buyer_mst": "0123456789", "lines": [{"qty": 1, "unit_price": 10_000_000}]}
     assert (found["tier"], found["nudge"], found["persona"]) == ("ask", "question", "CFO")
-    assert found["catalogFingerprint"] == answer(shell, "catalog")["fingerprint"]
-
-
-def test_the_catalogue_as_the_document_prints_it(shell: Shell) -> None:
-    found = answer(shell, "catalog")
-    assert set(found) == {"fingerprint", "scanned_at", "skill_count", "skills"}
-    assert found["skill_count"] == 20
-    skills = found["skills"]
-    assert isinstance(skills, list)
-    assert [each["name"] for each in skills] == sorted(each["name"] for each in skills)
-    (mst,) = [each for each in skills if each["name"] == f"{VN}/vn-mst-validate"]
-    assert (mst["version"], mst["region"], mst["persona"]) == ("0.2.0", "VN", "CFO")
-    assert mst["keywords"][:3] == ["mst", "tax code", "ma so thue"]
-    ended = shell("catalog")
-    assert ended.exit_code == 0
-    assert ended.stdout.endswith(f"\n20 skills, catalogue {found['fingerprint']}\n")
-
-
-def test_a_skill_as_the_document_prints_it(shell: Shell) -> None:
-    ended = shell("skills", "vn-vat-invoice")
-    assert ended.exit_code == 0
-    lines = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
-    assert lines["skill:"] == f"{VN}/vn-vat-invoice"
-    assert lines["region:"] == "VN"
-    assert lines["keywords:"].startswith("[invoice, hoa don, vat, gtgt, e-invoice, xuat hoa don, ")
-    assert lines["extractor:"] == "vn-vat-invoice"
-    assert lines["required:"] == "[seller_mst, item, amount_vnd, tax_rate]"
-    assert lines["depends_on:"] == "[vn-mst-validate]"
-    assert lines["allowed_tools:"] == "[read_file, write_file]"
-    assert answer(shell, "skills", "hello-world")["extractor"] is None
-    assert shell("skills", "nowhere").exit_code == 1
-
-
-def test_the_keywords_of_all_skills_are_listed(shell: Shell) -> None:
-    ended = shell("skills")
-    assert ended.exit_code == 0
-    assert "cyberskill-vn/vn-mst-validate" in ended.stdout
-    listed = json.loads(shell("skills", "--format", "json").stdout)
-    assert [each["skill"] for each in listed] == [each["name"] for each in answer(shell, "catalog")["skills"]]  # type: ignore[attr-defined]
-    assert listed[-1] == answer(shell, "skills", listed[-1]["skill"])
-
-
-def test_the_seats_are_those_of_the_document(shell: Shell) -> None:
-    ended = shell("personas")
-    assert ended.exit_code == 0
-    assert "CFO: Finance & Runway (to be filled · P2+)\n" in ended.stdout
-    assert "  defers:     send invoice to client; execute wire; approve refund; " in ended.stdout
-    found = json.loads(shell("personas", "--format", "json").stdout)
-    assert [each["code"] for each in found] == list(builtin_personas().personas)
-    assert [each["code"] for each in found if each["is_emerging"]] == [each["code"] for each in found[10:]]
-    assert found[12]["seats"] == ["CEO", "CFO"]
-
-
-BANK = """\
-version: vi-du-1
-idioms: [vật vờ]
-banks:
-  CHRO:
-    team/leave: [nghỉ phép]
-  ANY:
-    cuo/hello-world: [hello, xin chào bạn thân]
-"""
-
-
-def test_an_operator_s_keywords_are_set_shown_and_cleared(shell: Shell, tmp_path: Path) -> None:
-    file = tmp_path / "vi-du.yaml"
-    file.write_text(BANK, encoding="utf-8")
-    before = answer(shell, "bank", "show")
-    assert (before["text"], before["skills"], before["set_by"], before["set_at"]) == (None, [], None, None)
-    ended = shell("bank", "set", str(file))
-    assert (ended.exit_code, ended.stderr) == (0, "")
-    fingerprint = answer(shell, "catalog")["fingerprint"]
-    assert ended.stdout == (
-        "cuo/hello-world (any)\n"
-        "  adds: xin chào bạn thân\n"
-        "team/leave (CHRO): not installed\n"
-        "  adds: nghỉ phép\n"
-        "idioms: vật vờ\n"
-        "version:      1+vi-du-1\n"
-        f"catalogue:    {fingerprint}\n"
-    )
-    assert fingerprint != before["fingerprint"]
-    assert answer(shell, "route", "xin chào bạn thân")["skillName"] == "cuo/hello-world"
-    shown = shell("bank", "show").stdout
-    assert shown.startswith(f"{BANK}\nset by:")
-    told = answer(shell, "bank", "show")
-    assert told["sha256"] == hashlib.sha256(BANK.encode()).hexdigest()
-    assert str(told["sha256"]) in shown
-    assert told == answer(shell, "bank", "set", str(file)) | {"set_at": told["set_at"]}
-    cleared = shell("bank", "clear")
-    assert cleared.stdout.startswith("none is set; the built-in keywords hold alone\nversion:      1\n")
-    assert shell("bank", "show").stdout == cleared.stdout
-    assert answer(shell, "bank", "clear") == before
-
-
-def test_a_bank_that_is_none_is_refused(shell: Shell, tmp_path: Path) -> None:
-    file = tmp_path / "vi-du.yaml"
-    for content, exit_code, message in (
-        (BANK.replace("CHRO", "BOSS").encode(), 1, "INPUT_INVALID: vi-du.yaml, line 4: 'BOSS' is no seat"),
-        (b"\xff", 2, "vi-du.yaml: not UTF-8"),
-        (b"#" * (4 * FILE_LIMIT + 1), 2, f"vi-du.yaml: over {FILE_LIMIT} characters"),
-        (b"#" * (FILE_LIMIT + 1), 1, f"INPUT_INVALID: vi-du.yaml: over {FILE_LIMIT} characters"),
-    ):
-        file.write_bytes(content)
-        ended = shell("bank", "set", str(file))
-        assert (ended.exit_code, ended.stdout) == (exit_code, "")
-        assert ended.stderr.startswith(message)
-    assert shell("bank", "set", str(tmp_path / "nowhere")).exit_code == 2
+    assert found["catalogFingerprint"] == shell.told("catalog")["fingerprint"]
 
 
 def test_key_figures_show_how_sure_the_router_was(shell: Shell) -> None:
@@ -406,46 +281,6 @@ def test_key_figures_show_how_sure_the_router_was(shell: Shell) -> None:
     assert "bins" not in tenth
     assert "\nrouting_confidence_mean, by tenths:\n  0.0  " in ended.stdout
     assert re.search(rf"^  0\.6  █+ {mean['bins'][6]}$", ended.stdout, re.MULTILINE)
-
-
-def test_a_revoked_skill_is_shown_as_such(shell: Shell) -> None:
-    assert shell("revoke", "hello-world", app=skill_app).exit_code == 0
-    assert "REVOKED       it is not routed to\n" in shell("skills", "hello-world").stdout
-    assert answer(shell, "route", "hello")["skillName"] is None
-    assert shell("reinstate", "hello-world", app=skill_app).exit_code == 0
-    assert answer(shell, "skills", "hello-world")["routable"] is True
-
-
-def test_an_evaluation_counts_what_its_help_says(shell: Shell, tmp_path: Path) -> None:
-    file = tmp_path / "cases.yaml"
-    file.write_text(CASES, encoding="utf-8")
-    ended = shell("eval", str(file))
-    assert ended.exit_code == 0, ended
-    rows = {
-        cells[0]: cells[1:]
-        for line in ended.stdout.splitlines()
-        if line.startswith("│") and (cells := [cell.strip() for cell in line.strip("│").split("│")])
-    }
-    assert rows["figure"] == ["all", "held_out", "tuning"]
-    assert rows["top-1 accuracy"] == ["100.00% (2 of 2)", "—", "100.00% (2 of 2)"]
-    assert rows["activated right"][0] == "50.00% (1 of 2)"
-    assert rows["false activations"] == ["100.00% (1 of 1)", "100.00% (1 of 1)", "—"]
-    assert rows["(nowhere)"] == ["cuo/hello-world", "1"]
-    found = answer(shell, "eval", str(file), "--split", "tuning")
-    assert found["splits"] == {"tuning": found["overall"]}
-    assert found["confusion"] == {f"{VN}/vn-mst-validate": {f"{VN}/vn-mst-validate": 2}}
-    assert found["wrong"] == []
-
-
-def test_an_evaluation_that_makes_no_sense_is_a_mistake(shell: Shell, tmp_path: Path) -> None:
-    file = tmp_path / "cases.yaml"
-    file.write_text(CASES, encoding="utf-8")
-    ended = shell("eval", str(file), "--split", "none")
-    assert (ended.exit_code, ended.stderr) == (2, f"{file} has no case of the split 'none'\n")
-    file.write_text("version: 2", encoding="utf-8")
-    ended = shell("eval", str(file))
-    assert ended.exit_code == 2
-    assert ended.stderr.startswith(f"INPUT_INVALID: {file}:1: ")
 
 
 def test_every_command_writes_json() -> None:
