@@ -32,9 +32,9 @@ LAYER_OF = {package: layer for layer, packages in enumerate(LAYERS) for package 
 
 # What runs in processes without secrets knows nothing of the service that starts them.
 CONFINED = {
-    "child", "confinement", "engine", "forking", "guest_function", "host_interface", "lifetime", "limits",
-    "protocol", "run", "script_code", "script_host", "script_run", "script_state", "script_worker",
-    "script_zygote", "watchdog", "worker", "zygote",
+    "child", "component_values", "confinement", "engine", "forking", "guest_function", "host_function",
+    "host_interface", "lifetime", "limits", "protocol", "run", "script_code", "script_host", "script_run",
+    "script_state", "script_worker", "script_zygote", "watchdog", "worker", "zygote",
 }  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

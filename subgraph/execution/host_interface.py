@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -21,9 +20,19 @@ from wasmtime.component import (
     ListType,
     ResultType,
     String,
-    Variant,
 )
 
+from subgraph.execution.component_values import (
+    Value,
+    Values,
+    put_result,
+    put_text,
+    put_texts,
+    taken_number,
+    taken_text,
+    taken_texts,
+)
+from subgraph.execution.host_function import HostFunction, add_function
 from subgraph.execution.protocol import ask_service
 
 HOST_INSTANCE = "cyberos:skill/host@0.1.0"
@@ -83,29 +92,42 @@ class HostPort:
 
 
 def add_host_functions(linker: Linker, port: HostPort) -> None:
-    """Offer the whole interface to the components of a linker."""
+    """Offer the whole interface to the components of a linker.
+
+    What a component wants of it must be held to `wrong_host_imports` before: to call a function of another
+    type is undefined.
+    """
     with linker.root() as root, root.add_instance(HOST_INSTANCE) as instance:
         for name, signature in HOST_FUNCTIONS.items():
-            instance.add_func(name, _function(port, name.replace("-", "_"), signature.ok))
+            add_function(instance, name, _function(port, name.replace("-", "_"), signature))
 
 
-def _function(port: HostPort, name: str, ok: str) -> Callable[..., object]:
-    """Build the function that a component calls.
+def _function(port: HostPort, name: str, signature: _Signature) -> HostFunction:
+    takes = [_TAKES[kind] for kind in signature.parameters]
 
-    wasmtime-py tags a result only when both of its sides have the same Python type.
-    """
-    if ok == _TEXT:
-        return partial(_ask_for_text, port, name)
-    return partial(_ask, port, name)
+    def called(arguments: Values, result: Value) -> None:
+        given = tuple(take(arguments[at]) for at, take in enumerate(takes))
+        done, answer = port.ask(name, given)
+        kind = signature.ok if done else _TEXT
+        put_result(result, None if kind == _NOTHING else partial(_PUTS[kind], answer), ok=done)
 
-
-def _ask_for_text(port: HostPort, name: str, _: object, *arguments: object) -> Variant:
-    done, value = port.ask(name, arguments)
-    return Variant("ok" if done else "err", value)
+    return called
 
 
-def _ask(port: HostPort, name: str, _: object, *arguments: object) -> object:
-    return port.ask(name, arguments)[1]
+def _put_text(answer: object, value: Value) -> None:
+    if not isinstance(answer, str):
+        raise TypeError("the service answered with no text")
+    put_text(value, answer)
+
+
+def _put_texts(answer: object, value: Value) -> None:
+    if not isinstance(answer, list) or not all(isinstance(each, str) for each in answer):
+        raise TypeError("the service answered with no texts")
+    put_texts(value, answer)
+
+
+_TAKES = {_TEXT: taken_text, _TEXTS: taken_texts, _NUMBER: taken_number}
+_PUTS = {_TEXT: _put_text, _TEXTS: _put_texts}
 
 
 def wrong_host_imports(wanted: object, engine: Engine) -> list[str]:

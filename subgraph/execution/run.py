@@ -13,7 +13,6 @@ from wasmtime import Engine, ExitTrap, Store, WasiConfig, WasmtimeError
 from wasmtime.component import Component, ExportIndex, Instance, Linker
 
 from subgraph.execution.guest_function import Result, call_run
-from subgraph.execution.host_interface import HostUnavailable
 from subgraph.execution.limits import TICK_MS, fuel_exceeded, output_exceeded, time_exceeded
 from subgraph.execution.limits import memory_exceeded as memory_exceeded_message
 from subgraph.execution.protocol import ANSWERED, FAILED, OVER, Call, Ending, Reply
@@ -124,7 +123,7 @@ class Run:
     def rehearse(self) -> None:
         """Do all of a run but the call itself, for what that leaves in place."""
         store = Store(self._loaded.engine)
-        with suppress(WasmtimeError, HostUnavailable):
+        with suppress(WasmtimeError):
             try:
                 self._instantiate(store)
             finally:
