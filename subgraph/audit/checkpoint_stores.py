@@ -262,7 +262,7 @@ def _refuse_others(path: Path) -> None:
     if status.st_mode & _OTHERS_MAY_WRITE:
         raise CheckpointsRefused(
             f"Others may write to {path}, for checkpoints of the audit log: `chmod go-w` it, "
-            "once it is known that nobody has changed it."
+            "then `audit verify` to see whether somebody has."
         )
 
 

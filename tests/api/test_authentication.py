@@ -257,7 +257,10 @@ def bearer(**changes: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {token(**changes)}"}
 
 
-@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x"}, bearer(exp=1), bearer(aud="other")])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "Bearer x"}, bearer(exp=1), bearer(aud="other"), bearer(sub=operator().actor)],
+)
 @pytest.mark.parametrize("body", [b'{"query": "{ __typename }"}', b"{", b"x" * 10_000_000])
 def test_a_stranger_is_told_to_authenticate_whatever_he_sends(
     guarded: Client, headers: dict[str, str], body: bytes
