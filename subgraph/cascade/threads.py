@@ -36,7 +36,7 @@ CONNECT_SECONDS = 3
 """For one connection, in whole seconds as libpq has them."""
 
 PAGE_ROWS = 1000
-"""Checkpoints that are looked at, and deleted if they are old, in one transaction: ten milliseconds, or twenty."""
+"""Checkpoints that are looked at, and deleted if they are old, in one transaction: twenty milliseconds."""
 
 PAUSE_SECONDS = 0.05
 """Between two such transactions: whoever asks a model meanwhile has the connections and the disk."""
