@@ -113,7 +113,13 @@ class Service:
         self._supervisor = (
             None
             if gateway is None
-            else Supervisor(self._database, self._subjects, gateway, at_once=loads_clients)
+            else Supervisor(
+                self._database,
+                self._subjects,
+                gateway,
+                at_once=loads_clients,
+                kept_days=settings.llm_threads_days,
+            )
         )
         self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
         self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)

@@ -195,6 +195,12 @@ class Settings(BaseSettings):
     llm_retries: int = Field(
         default=1, ge=0, le=5, description="Further attempts after a failure that may pass, within that time."
     )
+    llm_threads_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days for which LangGraph's copy of a consultation is kept, where payloads are.",
+    )
     workers: int = Field(
         default_factory=lambda: max(2, os.cpu_count() or 2),
         ge=1,

@@ -27,6 +27,7 @@ from subgraph.cli.app import app
 from subgraph.cli.evaluation import RATES
 from subgraph.execution import tiers
 from subgraph.execution.confinement.attempts import ATTEMPTS
+from subgraph.execution.host import files
 from subgraph.execution.invocation import Executor
 from subgraph.execution.limits import ExitCode
 from subgraph.principal import Scope
@@ -192,6 +193,14 @@ def test_the_figures_of_the_tiers_are_those_of_the_code() -> None:
     assert rows["time"][2].endswith(f"at most {tiers.UNTRUSTED_TIME_MS // 1000} s")
     assert rows["memory"][2].endswith(f"at most {tiers.UNTRUSTED_MEMORY_BYTES // MIB} MiB")
     assert rows["output"][2].endswith(f"at most {tiers.UNTRUSTED_OUTPUT_BYTES // 1024} KiB")
+
+
+def test_the_bounds_of_what_is_written_are_those_of_the_code() -> None:
+    of_a_file, of_a_run = (f"{limit // MIB} MiB" for limit in (files.WRITE_LIMIT, files.RUN_WRITE_LIMIT))
+    assert f"{of_a_file} a file, {of_a_run} a run" in page("docs/capabilities.md")
+    told = f"at most {of_a_run} of the disk by `write_file`, {of_a_file} a file"
+    assert told in page("docs/security.md")
+    assert f"at most {of_a_run} of the disk in one run" in page("CHANGELOG.md")
 
 
 def test_the_program_that_embeds_the_host_runs(server: str, tmp_path: Path) -> None:

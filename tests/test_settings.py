@@ -67,6 +67,7 @@ def test_authentication_needs_an_audience(monkeypatch: pytest.MonkeyPatch, name:
         ("llm_model", ""), ("llm_timeout_ms", "49"), ("llm_timeout_ms", "60001"), ("llm_temperature", "-0.1"),
         ("llm_temperature", "2.1"), ("llm_temperature", "nan"), ("llm_seed", "-1"),
         ("llm_seed", "2147483648"), ("llm_retries", "-1"), ("llm_retries", "6"),
+        ("llm_threads_days", "0"), ("llm_threads_days", "3651"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_names_its_variable(

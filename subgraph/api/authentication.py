@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 
 from subgraph.api.key_set import KeySet
 from subgraph.errors import Unauthenticated
-from subgraph.principal import LOCAL_OPERATOR, Principal
+from subgraph.principal import LOCAL_OPERATOR, Principal, is_local
 from subgraph.settings import Settings
 
 _SYMMETRIC = ["HS256", "HS384", "HS512"]
@@ -116,7 +116,7 @@ def _is_public(text: str) -> bool:
 
 def _actor(subject: str) -> str:
     """Check that the audit trail can keep the name as it is: cut off, two could become one."""
-    if subject == LOCAL_OPERATOR.actor:
+    if is_local(subject):
         raise Unauthenticated("the bearer token is not accepted: its sub is the name of the local operator")
     if not subject.strip() or not subject.isprintable() or len(subject) > _ACTOR_LENGTH:
         raise Unauthenticated("the bearer token is not accepted: its sub cannot be recorded")

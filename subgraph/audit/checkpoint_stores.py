@@ -38,6 +38,12 @@ CONNECT_SECONDS = 2.0
 
 _MAX_SIZE_DIGITS = 19
 
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class CheckpointsRefused(StorageUnavailable):
+    """Others may change what is to convict whoever changes the audit log."""
+
 
 class CheckpointStore(Protocol):
     """One place. Methods raise `StorageUnavailable` when it cannot be reached."""
@@ -45,6 +51,9 @@ class CheckpointStore(Protocol):
     @property
     def name(self) -> str:
         """What messages call it."""
+
+    async def check(self) -> None:
+        """Raise `CheckpointsRefused` where others may change what is kept, as far as that shows here."""
 
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
@@ -72,6 +81,10 @@ class DirectoryStore:
         """Its name for messages, which callers may see: without the path."""
         return "the checkpoint directory"
 
+    async def check(self) -> None:
+        """Raise `CheckpointsRefused` unless only this user may write to the directory and its files."""
+        await asyncio.to_thread(self._check)
+
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
         return await asyncio.to_thread(self._newest)
@@ -85,6 +98,18 @@ class DirectoryStore:
         for path in await asyncio.to_thread(lambda: sorted(self._directory.glob("*.jsonl"))):
             for note in await asyncio.to_thread(_notes_of, path):
                 yield note
+
+    def _check(self) -> None:
+        """1. The directory is one of this user, no link, and only this user may write to it.
+
+        2. So is each file in it that is read: a name in a directory of ours may be that of anybody's file.
+        """
+        try:
+            _refuse_others(self._directory)  # 1
+            for path in (self._directory / NEWEST, *self._directory.glob("*.jsonl")):  # 2
+                _refuse_others(path)
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def _newest(self) -> str | None:
         try:
@@ -137,6 +162,9 @@ class BucketStore:
     def name(self) -> str:
         """Its name for messages, which callers may see: without the address."""
         return "the checkpoint bucket"
+
+    async def check(self) -> None:
+        """Do nothing: who may write to a bucket, its own account alone can tell."""
 
     async def newest(self) -> str | None:
         """Return the newest note; None when there is none."""
@@ -219,6 +247,23 @@ def _size_of(note: str | None) -> int:
     if len(lines) < 3 or len(lines[1]) > _MAX_SIZE_DIGITS or not lines[1].isdecimal():
         return -1
     return int(lines[1])
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse a link, and what others own or may write to. What is not there yet, this user makes."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise CheckpointsRefused(f"{path}, for checkpoints of the audit log, is a symbolic link.")
+    if status.st_uid != os.geteuid():
+        raise CheckpointsRefused(f"{path}, for checkpoints of the audit log, belongs to another user.")
+    if status.st_mode & _OTHERS_MAY_WRITE:
+        raise CheckpointsRefused(
+            f"Others may write to {path}, for checkpoints of the audit log: `chmod go-w` it, "
+            "then `audit verify` to see whether somebody has."
+        )
 
 
 def _notes_of(path: Path) -> list[str]:

@@ -80,9 +80,12 @@ class Checkpoints:
     async def __aenter__(self) -> Self:
         """Load or make the key, and check the log against the newest checkpoint.
 
-        Raises `KeyFileRefused`, and `StorageUnavailable` when there is nothing to check against or with. A
-        log that was changed does not keep the service from starting: it refuses calls, and says why.
+        Raises `CheckpointsRefused`, `KeyFileRefused`, and `StorageUnavailable` when there is nothing to check
+        against or with. A log that was changed does not keep the service from starting: it refuses calls, and
+        says why.
         """
+        for store in self._stores:
+            await store.check()  # before a key is made that would say of the next start that it was here
         head = await self._tree.head()
         name = self._origin or f"cyberos-audit/{head.log_id}"
         key_file = self._keys_dir / KEY_NAME

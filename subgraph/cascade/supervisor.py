@@ -6,7 +6,7 @@
 3. The model is asked, within bounds; what it answers is kept.
 4. The decision is settled by the rules of `settle`, and kept.
 5. Where payloads are committed to and not kept, the thread is deleted: the log has the commitments. Where
-   they are kept encrypted it stays, until the key is destroyed.
+   they are kept encrypted it stays, until the key is destroyed or it is old.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from subgraph.audit import SubjectKeys
 from subgraph.cascade.gateway import Gateway, GatewaySettings
+from subgraph.cascade.thread_upkeep import LEFT_AFTER, ThreadUpkeep
 from subgraph.cascade.threads import Threads
 from subgraph.routing import CatalogueSnapshot, Consultation, Decision, Prompt, State, prompt_of, settle
 from subgraph.routing.decision import encoded
@@ -52,15 +54,25 @@ class Supervisor:
     """Settles decisions that rules left open.
 
     LiteLLM and LangGraph take seconds to load. `at_once` has `async with` do so, and connect; without, the
-    first query that needs them does, for a process that may never have one.
+    first query that needs them does, for a process that may never have one. `kept_days` is how long a thread
+    is kept where payloads are.
     """
 
     def __init__(
-        self, database: Database, subjects: SubjectKeys, settings: GatewaySettings, *, at_once: bool
+        self,
+        database: Database,
+        subjects: SubjectKeys,
+        settings: GatewaySettings,
+        *,
+        at_once: bool,
+        kept_days: int,
     ) -> None:
         self._subjects = subjects
         self._gateway = Gateway(settings)
         self._threads = Threads(database)
+        self._upkeep = ThreadUpkeep(
+            self._threads, timedelta(days=kept_days) if subjects.encrypts else LEFT_AFTER
+        )
         self._at_once = at_once
         self._opening = asyncio.Lock()
         self._resources: AsyncExitStack | None = None
@@ -82,8 +94,7 @@ class Supervisor:
             await asyncio.to_thread(_load)
             await stack.enter_async_context(self._gateway)
             await stack.enter_async_context(self._threads)
-            if not self._subjects.encrypts:
-                await self._threads.forget_old()
+            await stack.enter_async_context(self._upkeep)
             self._resources = stack.pop_all()
 
     async def settled(self, decision: Decision, snapshot: CatalogueSnapshot) -> Decision:

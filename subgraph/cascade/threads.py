@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import orjson
@@ -34,8 +35,14 @@ CONNECTIONS = 4
 CONNECT_SECONDS = 3
 """For one connection, in whole seconds as libpq has them."""
 
-FORGOTTEN_AFTER = "1 hour"
-"""Age of a thread that nobody works on any more: a consultation takes at most a minute."""
+PAGE_ROWS = 1000
+"""Checkpoints that are looked at, and deleted if they are old, in one transaction: twenty milliseconds."""
+
+PAUSE_SECONDS = 0.05
+"""Between two such transactions: whoever asks a model meanwhile has the connections and the disk."""
+
+FORGET_LOCK_KEY = 0x6379_6265_726F_7333
+"""Of the advisory lock of whoever deletes old threads (`cyberos3` in ASCII): two at once could deadlock."""
 
 LOCK_KEY = 0x6379_6265_726F_7332
 """Of the advisory lock of whoever makes the tables (`cyberos2` in ASCII)."""
@@ -49,10 +56,23 @@ _GRANTS = (
     f"GRANT USAGE ON SCHEMA {SCHEMA} TO {SERVICE_ROLE}",
     f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {SERVICE_ROLE}",
 )
-_OLD = f"""
-SELECT thread_id FROM checkpoints GROUP BY thread_id
-HAVING max((checkpoint ->> 'ts')::timestamptz) < now() - interval '{FORGOTTEN_AFTER}'
-"""  # noqa: S608 -- made of a constant of ours
+_TRY_TO_FORGET = "SELECT pg_try_advisory_xact_lock(%s) AS taken"
+# By the index of threads and never more than a page, however many there are: no index has their age.
+_PAGE = """
+WITH page AS (
+    SELECT DISTINCT thread_id
+    FROM (SELECT thread_id FROM checkpoints WHERE thread_id > %s ORDER BY thread_id LIMIT %s) AS read
+)
+SELECT thread_id, (
+    SELECT max((checkpoint ->> 'ts')::timestamptz) FROM checkpoints WHERE thread_id = page.thread_id
+) < now() - %s AS is_old
+FROM page ORDER BY thread_id
+"""
+_FORGET = """
+WITH writes AS (DELETE FROM checkpoint_writes WHERE thread_id = ANY(%(old)s)),
+    blobs AS (DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%(old)s))
+DELETE FROM checkpoints WHERE thread_id = ANY(%(old)s)
+"""
 _VERSION = "SELECT max(v) AS v FROM checkpoint_migrations"
 _IS_MADE = f"SELECT to_regclass('{SCHEMA}.checkpoint_migrations') IS NOT NULL AS made"
 
@@ -124,16 +144,27 @@ class Threads:
         with _guard():
             yield
 
-    async def forget_old(self) -> None:
-        """Delete what was left by processes that were ended while a model was asked."""
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    async def forget_old(self, age: timedelta) -> int:
+        """Delete the threads whose last checkpoint is older, page by page; return how many.
 
-        with _guard():
-            async with self._opened().connection() as connection:
-                rows = await (await connection.execute(_OLD)).fetchall()
-            await AsyncPostgresSaver(self._opened()).aprune(
-                [row["thread_id"] for row in rows], strategy="delete"
-            )
+        What is being asked has checkpoints of the last minute. Leaves the rest to another process that does
+        the same at this moment.
+        """
+        forgotten, last = 0, ""
+        while True:
+            with _guard():
+                async with self._opened().connection() as connection, connection.transaction():
+                    lock = await (await connection.execute(_TRY_TO_FORGET, (FORGET_LOCK_KEY,))).fetchone()
+                    if lock is None or not lock["taken"]:
+                        return forgotten
+                    page = await (await connection.execute(_PAGE, (last, PAGE_ROWS, age))).fetchall()
+                    old = [row["thread_id"] for row in page if row["is_old"]]
+                    if old:
+                        await connection.execute(_FORGET, {"old": old})
+            if not page:
+                return forgotten
+            forgotten, last = forgotten + len(old), page[-1]["thread_id"]
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _opened(self) -> _Pool:
         if self._pool is None:

@@ -14,7 +14,7 @@ import typer
 
 from subgraph.cli.output import say
 from subgraph.errors import SubgraphError
-from subgraph.principal import Principal, Scope
+from subgraph.principal import Principal, Scope, account_actor
 from subgraph.service import Service
 from subgraph.settings import load_settings
 
@@ -76,7 +76,7 @@ def operator() -> Principal:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         name = f"uid-{os.getuid()}"
-    return Principal(name, frozenset(Scope))
+    return Principal(account_actor(name), frozenset(Scope))
 
 
 def fail(message: str, exit_code: int) -> NoReturn:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import pwd
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given, strategies
 from pydantic import SecretStr
 
 from subgraph.api.authentication import Authenticator
+from subgraph.cli.session import operator
 from subgraph.errors import Unauthenticated
-from subgraph.principal import LOCAL_OPERATOR, Principal, Scope
+from subgraph.principal import LOCAL_OPERATOR, Principal, Scope, account_actor, is_local
 from subgraph.settings import Settings
 from tests.api.tokens import (
     AUDIENCE,
@@ -195,9 +199,48 @@ def test_what_everybody_can_know_is_no_secret() -> None:
             authenticator(public)
 
 
-def test_nobody_can_be_called_like_the_local_operator() -> None:
-    text = token(SECRET, sub=LOCAL_OPERATOR.actor)
-    assert "local operator" in refusal(authenticator(SECRET), text)
+@pytest.mark.parametrize(
+    "subject",
+    [
+        LOCAL_OPERATOR.actor,
+        operator().actor,
+        "local-operator:",
+        "local-operator:ann",
+        "local-operator:ann:b",
+        "Local-Operator",
+        "LOCAL-OPERATOR:root",
+        " local-operator ",
+        "local-operator :root",
+        "\uff4cocal-operator",  # a letter of double width
+        "local-operator\uff1aroot",  # a colon of double width
+        "\U0001d425ocal-operator",  # a bold letter
+        "local\ufe63operator",  # a small hyphen
+    ],
+)
+def test_nobody_can_be_called_like_the_local_operator(subject: str) -> None:
+    assert "local operator" in refusal(authenticator(SECRET), token(SECRET, sub=subject))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["local-operators", "local-operator2", "x:local-operator", "local", "operator", "root", "uid-0"],
+)
+def test_names_that_are_only_near_the_local_operators_are_as_any(subject: str) -> None:
+    assert caller(authenticator(SECRET), token(SECRET, sub=subject)).actor == subject
+
+
+def test_an_account_at_a_shell_has_a_name_that_no_token_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = pwd.getpwuid(os.getuid()).pw_name
+    assert operator().actor == f"local-operator:{account}"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 2**31 - 7)
+        assert operator().actor == "local-operator:uid-2147483641"
+    assert caller(authenticator(SECRET), token(SECRET, sub=account)).actor == account != operator().actor
+
+
+@given(strategies.text(min_size=1, max_size=40))
+def test_no_account_has_the_name_of_a_token(account: str) -> None:
+    assert is_local(account_actor(account))
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +257,10 @@ def bearer(**changes: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {token(**changes)}"}
 
 
-@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x"}, bearer(exp=1), bearer(aud="other")])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "Bearer x"}, bearer(exp=1), bearer(aud="other"), bearer(sub=operator().actor)],
+)
 @pytest.mark.parametrize("body", [b'{"query": "{ __typename }"}', b"{", b"x" * 10_000_000])
 def test_a_stranger_is_told_to_authenticate_whatever_he_sends(
     guarded: Client, headers: dict[str, str], body: bytes

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from subgraph.cascade.thread_upkeep import LEFT_AFTER
 from subgraph.cascade.threads import Threads
 from subgraph.errors import InputInvalid, StorageUnavailable
 from subgraph.storage import Database
@@ -56,20 +57,6 @@ def test_where_payloads_are_not_kept_no_thread_is_either(running: Cascade) -> No
     running.run(running.service.routing_desk.preview(OPERATOR, QUERY))
     for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
         assert running.rows(table) == []
-
-
-def test_what_a_process_left_behind_is_forgotten_by_the_next(running: Cascade) -> None:
-    assert running.service._supervisor is not None
-    threads = running.service._supervisor._threads
-    made = [
-        f"INSERT INTO consultation.checkpoints (thread_id, checkpoint_id, checkpoint) VALUES "  # noqa: S608
-        f"('{name}', '1', jsonb_build_object('ts', (now() - interval '{age}')::text))"
-        for name, age in (("old", "61 minutes"), ("new", "1 minute"))
-    ]
-    running.run(execute(running.dsn, *made))
-    running.run(threads.forget_old())
-    assert [row["thread_id"] for row in running.rows("checkpoints")] == ["new"]
-    running.run(execute(running.dsn, "DELETE FROM consultation.checkpoints"))
 
 
 def test_prompt_is_kept_before_the_model_is_told(sealing: Cascade) -> None:
@@ -126,7 +113,7 @@ def test_threads_are_used_while_they_are_open_alone(dsn: str) -> None:
     async def work() -> None:
         async with Database(settings_for(dsn)) as database:
             with pytest.raises(StorageUnavailable):
-                await Threads(database).forget_old()
+                await Threads(database).forget_old(LEFT_AFTER)
 
     run(work())
 

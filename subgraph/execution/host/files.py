@@ -28,6 +28,15 @@ AT_HAND_LIMIT: Final = 64 * 1024
 WRITE_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of one file that is written: some thousand pages of text."""
 
+RUN_WRITE_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes of disk that one run takes by writing, so that no run fills it: what 20,000 invoices of 12 KB take,
+as many as a trusted skill has calls. What it replaces counts too, since a run may write the same file anew
+faster than a disk forgets the old one."""
+
+BLOCK: Final = 4096
+"""Bytes that a file or a directory takes at least, and by which files grow, on common file systems. Counted
+by their content alone, empty files and directories would be free."""
+
 ENTRIES_LIMIT: Final = 10_000
 """Names of one directory: as many as a person keeps at the very most, and well within a frame."""
 
@@ -140,16 +149,19 @@ def _is_usable(name: str) -> bool:
         return False
 
 
-def write_text(root: int, parts: Sequence[str], content: str, byte_limit: int) -> None:
+def write_text(
+    root: int, parts: Sequence[str], content: str, byte_limit: int, left: int = RUN_WRITE_LIMIT
+) -> int:
     """Make or replace a regular file as a whole; directories on the way are made.
 
     1. Open the directory, making what is missing.
-    2. Refuse to replace anything but a regular file.
-    3. Write a new file beside it, and wait until it is on disk.
-    4. Rename it over the old one, which replaces a name and follows no link.
-    5. On any failure remove the new file and the directories that were made.
+    2. Refuse what takes more of the disk than the run has `left`.
+    3. Refuse to replace anything but a regular file.
+    4. Write a new file beside it, and wait until it is on disk.
+    5. Rename it over the old one, which replaces a name and follows no link.
+    6. On any failure, a full disk too, remove the new file and the directories that were made.
 
-    Raises `HostCallError`.
+    Returns the bytes that it took of the disk, in whole blocks. Raises `HostCallError`.
     """
     if not parts:
         raise HostCallError("it is a directory")
@@ -163,16 +175,20 @@ def write_text(root: int, parts: Sequence[str], content: str, byte_limit: int) -
         with _explained():
             folder = _make_parents(root, parts[:-1], made)  # 1.
             try:
-                _replace(folder, parts[-1], data)  # 2. to 4.
+                taken = (max(1, -(-len(data) // BLOCK)) + len(made)) * BLOCK
+                if taken > left:  # 2.
+                    raise HostCallError(f"a run writes at most {RUN_WRITE_LIMIT} bytes, in whole blocks")
+                _replace(folder, parts[-1], data)  # 3. to 5.
             finally:
                 os.close(folder)
         done = True
     finally:
         for above, name in reversed(made):
-            if not done:  # 5.
+            if not done:  # 6.
                 with contextlib.suppress(OSError):
                     os.rmdir(name, dir_fd=above)
             os.close(above)
+    return taken
 
 
 def _make_parents(root: int, parts: Sequence[str], made: list[tuple[int, str]]) -> int:

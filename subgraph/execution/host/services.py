@@ -23,7 +23,14 @@ from subgraph.execution.host.commands import run_command
 from subgraph.execution.host.environment import read_variable
 from subgraph.execution.host.errors import HostCallDenied, HostCallError
 from subgraph.execution.host.fetch import Fetcher, Resolver
-from subgraph.execution.host.files import list_names, opened_root, read_text, text_at_hand, write_text
+from subgraph.execution.host.files import (
+    RUN_WRITE_LIMIT,
+    list_names,
+    opened_root,
+    read_text,
+    text_at_hand,
+    write_text,
+)
 from subgraph.execution.host.memory import Memory
 from subgraph.execution.host.secrets import Redactor, SecretStore
 
@@ -62,7 +69,8 @@ class CallContext:
     for a concrete target now (`Broker.permits`), `permits_private` whether it may reach an address on a
     private network (`Broker.permits_private`). `deadline` is the loop's time; `byte_limit` bounds the
     answer of one call, and the content that is written. `redactor` learns each secret that is handed
-    out. `skill` names it in the log.
+    out. `skill` names it in the log. `logged` and `written` count its messages, and bytes of the disk: a run
+    makes one call at a time.
     """
 
     skill_dir: Path
@@ -73,6 +81,7 @@ class CallContext:
     skill: str = ""
     redactor: Redactor = field(default_factory=Redactor)
     logged: int = 0
+    written: int = 0
 
 
 class HostServices:
@@ -190,7 +199,8 @@ class HostServices:
                 return read_text(root, path.parts, context.byte_limit)
             if name == "list_dir":
                 return list_names(root, path.parts, context.byte_limit)
-            write_text(root, path.parts, str(arguments[1]), context.byte_limit)
+            left = RUN_WRITE_LIMIT - context.written
+            context.written += write_text(root, path.parts, str(arguments[1]), context.byte_limit, left)
             return None
 
     def _recall(self, arguments: Sequence[object], context: CallContext) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,16 @@ import pytest
 
 from subgraph.execution.host import files
 from subgraph.execution.host.errors import HostCallError
-from subgraph.execution.host.files import WRITE_LIMIT, list_names, opened_root, read_text, write_text
+from subgraph.execution.host.files import (
+    BLOCK,
+    RUN_WRITE_LIMIT,
+    WRITE_LIMIT,
+    list_names,
+    opened_root,
+    read_text,
+    write_text,
+)
+from tests.support.kernel import needs_root
 
 LIMIT = 1000
 
@@ -144,6 +154,24 @@ def test_content_is_bounded(root: int, work: Path) -> None:
     assert os.listdir(work) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("parts", "size", "blocks"),
+    [(("a",), 0, 1), (("a",), 1, 1), (("a",), BLOCK, 1), (("a",), BLOCK + 1, 2), (("x", "y", "a"), BLOCK, 3),
+     (("there", "a"), 1, 1), (("there", "x", "a"), 1, 2)],
+)  # fmt: skip
+def test_what_a_run_writes_is_bounded_in_whole_blocks(
+    root: int, work: Path, parts: tuple[str, ...], size: int, blocks: int
+) -> None:
+    (work / "there").mkdir()
+    (work / "there" / "a").write_text("old")
+    with pytest.raises(HostCallError, match=f"a run writes at most {RUN_WRITE_LIMIT} bytes"):
+        write_text(root, parts, "x" * size, WRITE_LIMIT, blocks * BLOCK - 1)
+    assert sorted(str(path.relative_to(work)) for path in work.rglob("*")) == ["there", "there/a"]
+    assert (work / "there" / "a").read_text() == "old"
+    assert write_text(root, parts, "x" * size, WRITE_LIMIT, blocks * BLOCK) == blocks * BLOCK
+    assert work.joinpath(*parts).read_text() == "x" * size
+
+
 def test_nothing_is_replaced_but_regular_files(root: int, work: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("kept")
     (work / "link").symlink_to(tmp_path / "outside")
@@ -179,6 +207,39 @@ def test_a_failure_leaves_nothing_behind(
     assert [str(path.relative_to(work)) for path in sorted(work.rglob("*"))] == ["kept", "kept/old"]
     assert (work / "kept" / "old").read_text() == "old"
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def small_disk(work: Path) -> Iterator[Path]:
+    """A file system of 64 KiB and ten files, mounted in the workspace as an operator would."""
+    disk = work / "disk"
+    disk.mkdir()
+    options = "size=64k,nr_inodes=10,mode=0755"
+    command = ["mount", "-t", "tmpfs", "-o", options, "cyberos-test", os.fspath(disk)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"needs a container that may mount: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@needs_root("may mount a file system")
+def test_a_full_disk_is_an_error_that_leaves_the_old_file_whole(root: int, small_disk: Path) -> None:
+    write_text(root, ("disk", "file"), "a" * 30_000, WRITE_LIMIT)
+    before = len(os.listdir("/proc/self/fd"))
+    for parts in (("disk", "file"), ("disk", "new"), ("disk", "deep", "er", "new")):
+        with pytest.raises(HostCallError, match="the disk is full"):
+            write_text(root, parts, "b" * 40_000, WRITE_LIMIT)
+        assert os.listdir(small_disk) == ["file"]
+        assert (small_disk / "file").read_text() == "a" * 30_000
+    for count in range(7):
+        write_text(root, ("disk", f"small-{count}"), "", WRITE_LIMIT)
+    with pytest.raises(HostCallError, match="the disk is full"):  # of names
+        write_text(root, ("disk", "x", "y", "z"), "", WRITE_LIMIT)
+    assert len(os.listdir(small_disk)) == 8
+    assert len(os.listdir("/proc/self/fd")) == before
+    write_text(root, ("disk", "file"), "b" * 30_000, WRITE_LIMIT)
+    assert (small_disk / "file").read_text() == "b" * 30_000
 
 
 def test_a_directory_that_a_failure_did_not_make_stays(root: int, work: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,9 @@ from subgraph.execution.host import (
     HostCallInvalid,
     HostServices,
     Redactor,
+    services,
 )
+from subgraph.execution.host.files import BLOCK, RUN_WRITE_LIMIT
 from subgraph.execution.host.services import LOG_LIMIT, LOG_LINES_LIMIT, MESSAGE_LIMIT, Answer
 from tests.security.ground import Ground
 from tests.support.postgres import run, until
@@ -46,14 +49,14 @@ class Host:
         self, *calls: tuple[object, ...], grants: Sequence[str] | None = None, seconds: float = 20.0
     ) -> list[Answer]:
         """Make calls of one run one after the other; without `grants` all is granted."""
-        services = HostServices(self.workspace, None, self.memory, self.commands, ENVIRONMENT)
+        host_services = HostServices(self.workspace, None, self.memory, self.commands, ENVIRONMENT)
 
         def permits(name: str, target: str) -> bool:
             self.asked.append((name, target))
             return grants is None or any(Capability(*one.split(" ")).admits(target) for one in grants)
 
         async def scenario() -> list[Answer]:
-            async with services:
+            async with host_services:
                 context = CallContext(
                     skill_dir=self.skill,
                     permits=permits,
@@ -62,7 +65,7 @@ class Host:
                     skill="a/b",
                     redactor=self.redactor,
                 )
-                return [await services.perform(str(name), rest, context) for name, *rest in calls]
+                return [await host_services.perform(str(name), rest, context) for name, *rest in calls]
 
         return run(scenario())
 
@@ -137,6 +140,36 @@ def test_messages_of_one_run_are_counted(host: Host, caplog: pytest.LogCaptureFi
     assert len(caplog.messages) == LOG_LINES_LIMIT
     with pytest.raises(HostCallError, match="at most 100 messages"):
         host.calls(*[("log", "again")] * (LOG_LINES_LIMIT + 1))
+
+
+def test_what_one_run_writes_is_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "RUN_WRITE_LIMIT", 4 * BLOCK)
+    host.calls(*[("write_file", "a", "new")] * 3, ("write_file", "b", ""))
+    host.calls(*[("write_file", "a", "newer")] * 4)  # another run has as much
+    with pytest.raises(HostCallError, match=f"a run writes at most {RUN_WRITE_LIMIT} bytes"):
+        host.calls(*[("write_file", "a", "newest")] * 4, ("write_file", "a", "too much"))
+    assert (host.workspace / "a").read_text() == "newest"
+    with pytest.raises(HostCallError, match="a run writes at most"):
+        host.calls(("write_file", "folder/a", ""), ("write_file", "b", ""), ("write_file", "deep/er/a", ""))
+    assert sorted(os.listdir(host.workspace)) == ["a", "b", "folder"]
+
+
+def test_what_was_not_written_is_not_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "RUN_WRITE_LIMIT", BLOCK)
+    (host.workspace / "folder").mkdir()
+
+    async def scenario() -> None:
+        async with HostServices(host.workspace, None, None, None, {}) as opened:
+            context = CallContext(host.skill, lambda *_: True, asyncio.get_running_loop().time() + 20, LIMIT)
+            for path, content in (("folder", ""), ("a", "x" * (LIMIT + 1)), ("new/a", "")):
+                with pytest.raises(HostCallError):
+                    await opened.perform("write_file", (path, content), context)
+            assert context.written == 0
+            await opened.perform("write_file", ("a", "whole"), context)
+            assert context.written == BLOCK
+
+    run(scenario())
+    assert (host.workspace / "a").read_text() == "whole"
 
 
 def test_a_message_has_a_bound(host: Host, caplog: pytest.LogCaptureFixture) -> None:
