@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -175,6 +176,7 @@ def _becomes_a_link(world: World) -> None:
 
 
 _AT_FDCWD, _EXCHANGE = -100, 2
+_PAUSE_SECONDS = 20e-6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -202,6 +204,9 @@ def swapping(one: Path, other: Path) -> Iterator[None]:
         while exchanged < 2000 or not over.is_set():
             exchange(one, other)
             exchanged += 1
+            # The kernel's lock of the directory is for the other side too. Without a pause that side, of the
+            # lowest priority, got hold of it once in four milliseconds at times, and took half a minute.
+            time.sleep(_PAUSE_SECONDS)
 
     thread = threading.Thread(target=exchange_for_ever)
     thread.start()
