@@ -21,6 +21,7 @@ from subgraph.audit import (
 )
 from subgraph.audit.checkpoint_stores import BucketStore, CheckpointStore, DirectoryStore
 from subgraph.audit.checkpoints import Checkpoints
+from subgraph.audit.interruptions import Interruptions
 from subgraph.audit.log_tree import LogTree
 from subgraph.audit.upkeep import Upkeep
 from subgraph.audit_trail import AuditTrail
@@ -42,6 +43,7 @@ from subgraph.decision_log import DecisionLog
 from subgraph.dispatch import Dispatcher
 from subgraph.errors import ExecutionFailed, InputInvalid, SourceInvalid, StorageUnavailable
 from subgraph.execution.invocation import Executor, Invocation, InvocationRequest, encode_input
+from subgraph.execution.longest_run import LONGEST_RUN
 from subgraph.execution.runtime import SkillRuntime
 from subgraph.history import History
 from subgraph.keyword_banks import KeywordBanks
@@ -93,6 +95,7 @@ class Service:
         self._database = Database(settings)
         self._ledger = Ledger(self._database)
         self._upkeep = Upkeep(self._database)
+        self._interruptions = Interruptions(self._database, self._ledger, LONGEST_RUN)
         self._subjects = SubjectKeys(
             self._database, settings.audit_keys / _WRAPPING_KEY, settings.audit_payloads
         )
@@ -144,6 +147,8 @@ class Service:
             # After the ledger has written its last, the last checkpoint is signed.
             await stack.enter_async_context(self._checkpoints)
             await stack.enter_async_context(self._ledger)
+            if self._runs_skills:
+                await stack.enter_async_context(self._interruptions)
             await stack.enter_async_context(self._authority)
             await stack.enter_async_context(self._catalog)
             await stack.enter_async_context(self._runtime)

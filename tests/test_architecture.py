@@ -21,6 +21,7 @@ LAYERS = [
     {"audit_trail", "history", "oversight", "readiness"},
     {"routing"},
     {"cascade", "chain_run", "lifecycle"},
+    {"recorded_decision"},
     {"routing_desk", "decision_log"},
     {"dispatch", "keyword_banks"},
     {"service"},

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+import asyncpg
 
 from subgraph.audit.invocations import EXECUTORS, InterruptedInvocation
 from subgraph.audit.ledger import Ledger
@@ -87,9 +88,10 @@ class Interruptions:
             await asyncio.sleep(INTERVAL_SECONDS)
 
 
-def _interrupted(started: Mapping[str, Any]) -> InterruptedInvocation:
+def _interrupted(started: asyncpg.Record) -> InterruptedInvocation:
     """Say of a run what the entry says that started it. One that this program did not write tells less."""
-    content_hash, executor, capabilities = "", None, ()
+    content_hash, executor = "", None
+    capabilities: tuple[str, ...] = ()
     try:
         fields = StoredFields.decode(started["entry"], "invocation.started")
         content_hash, capabilities = fields.text("contentHash"), fields.texts("capabilities")

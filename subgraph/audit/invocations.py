@@ -19,6 +19,9 @@ target: with four bytes a character, all that an entry holds is within `MAX_ENTR
 EXECUTORS = frozenset({"WASM", "SCRIPT", "INLINE"})
 """By what a skill is run, as entries name it."""
 
+HOST_CALL_OUTCOMES = frozenset({"ok", "error", "denied", "unknown"})
+"""What becomes of a host call, as entries say it."""
+
 INTERRUPTED = "INTERRUPTED"
 """Stable code of the error of a run that was cut off."""
 
@@ -162,7 +165,8 @@ class FinishedInvocation(SkillEntry):
     def parse(cls, encoded: bytes) -> Self:
         """Read stored bytes back. Raises `ValueError` if they are not a finished invocation."""
         entry = StoredFields.decode(encoded, cls.kind)
-        error, sealed = entry.optional_object("error"), entry.optional_object("sealed")
+        sealed, error = entry.optional_object("sealed"), entry.optional_object("error")
+        note = None if error is None else ErrorNote(code=error.text("code"), message=error.text("message"))
         return cls(
             actor=entry.text("actor"),
             skill=entry.text("skill"),
@@ -184,7 +188,7 @@ class FinishedInvocation(SkillEntry):
             memory_bytes=entry.optional_place("memoryBytes"),
             host_calls=tuple(map(HostCallNote.parse, entry.objects("hostCalls"))),
             host_call_count=entry.integer("hostCallCount", 0),
-            error=None if error is None else ErrorNote(code=error.text("code"), message=error.text("message")),
+            error=note,
         )
 
     def _level(self) -> str:

@@ -18,7 +18,7 @@ PAGE_LIMIT = 200
 """Entries of one page: with the largest entry (64 KiB) 13 MB are read, with a usual one 130 kB."""
 
 UNREADABLE_LIMIT = 1000
-"""Entries of one page that cannot be read and are stepped over: whoever can append such could append millions."""
+"""Entries that cannot be read and are stepped over for one page: who can append one can append millions."""
 
 T = TypeVar("T")
 

@@ -201,7 +201,7 @@ class AuditRecord:
 
     @property
     def is_readable(self) -> bool:
-        """Whether all of the above can be told: an entry that this program did not write may hold anything."""
+        """Whether all of that can be told: an entry that this program did not write may hold anything."""
         try:
             if not all(isinstance(self.body[name], str) for name in ("id", "kind", "level", "actor")):
                 return False

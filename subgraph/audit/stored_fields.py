@@ -1,7 +1,7 @@
 """The fields of an entry that is read back: of the type that is expected, or the entry cannot be read.
 
 PostgreSQL accepts as an entry whatever has an id, a kind, a level, a time and an actor, so whoever has the
-service's role can append what this program never writes. `audit fsck` finds that; a reader must not fail on it.
+service's role can append what this program never writes. `audit fsck` finds it; readers must not fail on it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StoredFields:
         return None if self._is_null(name) else self.text(name)
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """Return an integer within 32 bits; where there is none, what entries of older versions mean by it."""
+        """Return an integer within 32 bits; `default` is what entries of older versions mean that lack it."""
         value = self.values.get(name, default)
         if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
             raise ValueError(f"{name} is no integer within 32 bits")
