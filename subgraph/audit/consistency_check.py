@@ -104,7 +104,7 @@ class _Rollups:
 
     `totals` has how many entries there are of a sort, and their microseconds. `invocations` has, by skill and
     hour, how many they are, and their first and last sequence number. `hours` has the first of each hour.
-    Runs that were started before the entry `settled` have an end; `started` has those that have none, and where.
+    Runs that were started before the entry `settled` have an end; `started` has those without one.
     """
 
     first_kept: int
