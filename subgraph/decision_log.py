@@ -30,7 +30,7 @@ from subgraph.audit import (
     routing_page,
 )
 from subgraph.audit.log_tree import LogDamaged
-from subgraph.audit.pages import UNREADABLE_LIMIT
+from subgraph.audit.pages import PAGE_LIMIT, UNREADABLE_LIMIT
 from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
 from subgraph.audit.reader import EntryUnreadable, tell_unreadable
 from subgraph.chain_run import ChainRun
@@ -207,18 +207,28 @@ class DecisionLog:
     ) -> RoutingPage:
         """Read decisions, newest first; see `invocation_page` for what is refused."""
         principal.require(Scope.AUDIT)
+        decisions: list[RecordedDecision] = []
         places: list[int] = []
+        wanted = limit
         while True:
-            page = await routing_page(self._database, actor=actor, since=since, before=before, limit=limit)
-            decisions, unreadable = await self._read(page.decisions)
+            page = await routing_page(self._database, actor=actor, since=since, before=before, limit=wanted)
+            found, unreadable = await self._read(page.decisions)
             tell_unreadable(list(unreadable))
             places += [*page.unreadable, *unreadable]
-            # A page is empty only where nothing follows.
-            if decisions or page.before is None:
-                return RoutingPage(decisions, page.before, sorted(places, reverse=True))
             before = page.before
-            if len(places) >= UNREADABLE_LIMIT:
-                raise EntryUnreadable(f"{len(places)} decisions in a row cannot be read, down to {before}.")
+            if len(found) > limit - len(decisions):
+                found = found[: limit - len(decisions)]
+                before = found[-1].record.seq
+                places = [place for place in places if place > before]
+            decisions += found
+            if len(decisions) == limit or before is None or len(places) >= UNREADABLE_LIMIT:
+                break
+            wanted = PAGE_LIMIT  # others are taken in the place of those that cannot be read
+        if not decisions and before is not None:
+            raise EntryUnreadable(
+                f"{len(places)} decisions in a row cannot be read; `before: {before}` goes on behind them."
+            )
+        return RoutingPage(decisions, before, sorted(places, reverse=True))
 
     async def replay(self, principal: Principal, request_id: UUID, query: str | None = None) -> Replay:
         """Make a decision again on its own catalogue, and compare the bytes; that is recorded.

@@ -27,8 +27,12 @@ time.sleep(60)
 print("{}")
 """
 
+GRANT = 'mutation { grantCapability(skillName: "sleeps", capability: "write_file") { grantedAt } }'
+
 INVOCATIONS = """
-{ invocations { invocationId skillName exitCode elapsedUs executor capabilitiesGranted error { code message } } }
+{
+  invocations { invocationId skillName exitCode elapsedUs executor capabilitiesGranted error { code } }
+}
 """
 
 
