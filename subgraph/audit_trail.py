@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from subgraph.audit import FinishedInvocation, SubjectKeys, find_invocations
+from subgraph.audit import FinishedInvocation, InterruptedInvocation, SubjectKeys, find_invocations
 from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.consistency_check import check_structure
 from subgraph.audit.evidence import Evidence
@@ -151,6 +151,10 @@ class AuditTrail:
         if recorded is None:
             raise InputInvalid("there is no such invocation")
         entry = recorded.entry
+        if isinstance(entry, InterruptedInvocation):
+            raise InputInvalid(
+                f"this run was cut off: entry {entry.started_seq} has what is known of its input"
+            )
         key = await self._subjects.find(entry.actor)
         if key is not None and key.key_id != entry.key_id:
             key = None  # that one was destroyed, and the subject has called again since

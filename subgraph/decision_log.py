@@ -6,7 +6,6 @@ encrypted also the decision's bytes, which hold the query and the arguments that
 
 from __future__ import annotations
 
-import dataclasses
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
-
 from subgraph.audit import (
     AuditRecord,
-    ChainStepNote,
     ConsultedModel,
     DecidedRouting,
     ErrorNote,
     FinishedChain,
     FinishedRouting,
     Ledger,
-    RecordedInvocation,
     ReplayedRouting,
     SubjectKeys,
     chain_id,
@@ -35,13 +30,15 @@ from subgraph.audit import (
     routing_page,
 )
 from subgraph.audit.log_tree import LogDamaged
-from subgraph.audit.merkle import leaf_hash
+from subgraph.audit.pages import PAGE_LIMIT, UNREADABLE_LIMIT
 from subgraph.audit.payloads import MAX_SEALED_BYTES, Part, SubjectKey
+from subgraph.audit.reader import EntryUnreadable, tell_unreadable
 from subgraph.chain_run import ChainRun
 from subgraph.errors import InputInvalid
 from subgraph.execution.invocation import Invocation
-from subgraph.lifecycle import Decided, Lifecycle, Moment, moments_of
+from subgraph.lifecycle import Decided, Lifecycle
 from subgraph.principal import Principal, Scope
+from subgraph.recorded_decision import NOT_OURS, Beside, RecordedDecision, read_decision, run_of
 from subgraph.routing import (
     CatalogueSnapshot,
     Consultation,
@@ -52,7 +49,6 @@ from subgraph.routing import (
     settle,
 )
 from subgraph.routing.extractors import extract
-from subgraph.routing.stored import decision_of
 from subgraph.storage import Database
 
 MAX_PROMPT_BYTES = 48 * 1024
@@ -63,37 +59,12 @@ _PERSONAL = frozenset({"query", "arguments"})
 _OF_THE_ENTRY = frozenset({"actor"})
 
 
-class Transcript(NamedTuple):
-    """The canonical bytes of a prompt, and the answer word for word; empty where there was none."""
+class RoutingPage(NamedTuple):
+    """Decisions, newest first; `before` and `unreadable` as in `InvocationPage`."""
 
-    prompt: bytes
-    answer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedDecision:
-    """A decision as the log has it, and what became of it.
-
-    `transcript` is what was sent to a model and what it answered, None where nobody was asked or nobody can
-    read it. Where `is_open` is False the query and the arguments of `decision` are empty: nobody keeps them,
-    or can read them any more. `state` is how far it came; `run` and `error` are those of one that was
-    invoked, and `steps` what became of its chain. `lifecycle` are the states that it went through, and when.
-    """
-
-    record: AuditRecord
-    decision: Decision
-    is_open: bool
-    state: State
-    run: RecordedInvocation | None = None
-    error: ErrorNote | None = None
-    transcript: Transcript | None = None
-    steps: tuple[ChainStepNote, ...] = ()
-    lifecycle: tuple[Moment, ...] = ()
-
-    @property
-    def chain(self) -> str:
-        """The hash by which the entry stands in the log's tree, in hex."""
-        return leaf_hash(self.record.encoded).hex()
+    decisions: Sequence[RecordedDecision]
+    before: int | None
+    unreadable: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +184,16 @@ class DecisionLog:
         """Find decisions by the IDs of their requests; those that are not there are left out."""
         principal.require(Scope.AUDIT)
         rows = await self._database.fetch("routing_entries", list(request_ids))
-        records = (AuditRecord(row["seq"], row["entry"]) for row in rows)
-        found = await self._read([each for each in records if each.kind == DecidedRouting.kind])
+        records = (
+            AuditRecord(row["seq"], row["entry"]) for row in rows if row["kind"] == DecidedRouting.kind
+        )
+        found, unreadable = await self._read(list(records))
+        tell_unreadable(list(unreadable))
+        if unreadable and not found:
+            seq, why = unreadable.popitem()
+            if isinstance(why, LogDamaged):
+                raise why
+            raise EntryUnreadable(f"Entry {seq} of the audit log is not a decision of the router.") from why
         return {UUID(each.record.body["id"]): each for each in found}
 
     async def page(
@@ -225,11 +204,31 @@ class DecisionLog:
         since: datetime | None = None,
         before: int | None = None,
         limit: int,
-    ) -> list[RecordedDecision]:
+    ) -> RoutingPage:
         """Read decisions, newest first; see `invocation_page` for what is refused."""
         principal.require(Scope.AUDIT)
-        page = await routing_page(self._database, actor=actor, since=since, before=before, limit=limit)
-        return await self._read(page.decisions)
+        decisions: list[RecordedDecision] = []
+        places: list[int] = []
+        wanted = limit
+        while True:
+            page = await routing_page(self._database, actor=actor, since=since, before=before, limit=wanted)
+            found, unreadable = await self._read(page.decisions)
+            tell_unreadable(list(unreadable))
+            places += [*page.unreadable, *unreadable]
+            before = page.before
+            if len(found) > limit - len(decisions):
+                found = found[: limit - len(decisions)]
+                before = found[-1].record.seq
+                places = [place for place in places if place > before]
+            decisions += found
+            if len(decisions) == limit or before is None or len(places) >= UNREADABLE_LIMIT:
+                break
+            wanted = PAGE_LIMIT  # others are taken in the place of those that cannot be read
+        if not decisions and before is not None:
+            raise EntryUnreadable(
+                f"{len(places)} decisions in a row cannot be read; `before: {before}` goes on behind them."
+            )
+        return RoutingPage(decisions, before, sorted(places, reverse=True))
 
     async def replay(self, principal: Principal, request_id: UUID, query: str | None = None) -> Replay:
         """Make a decision again on its own catalogue, and compare the bytes; that is recorded.
@@ -273,30 +272,36 @@ class DecisionLog:
         )
         return Replay(recorded, again, same=same)
 
-    async def _read(self, records: Sequence[AuditRecord]) -> list[RecordedDecision]:
-        """Read decisions with what became of them, by two look-ups for all."""
-        identifiers = [UUID(each.body["id"]) for each in records]
+    async def _read(
+        self, records: Sequence[AuditRecord]
+    ) -> tuple[list[RecordedDecision], dict[int, Exception]]:
+        """Read decisions with what became of them, by two look-ups for all; and why some cannot be read."""
+        known, unreadable = [each for each in records if each.is_readable], dict[int, Exception]()
+        unreadable |= {each.seq: ValueError("no record") for each in records if not each.is_readable}
+        identifiers = [UUID(each.body["id"]) for each in known]
         wanted = [name(each) for each in identifiers for name in (outcome_id, chain_id, consultation_id)]
         rows = await self._database.fetch("routing_entries", wanted) if wanted else []
-        entries = {row["entry_id"]: orjson.loads(row["entry"]) for row in rows}
-        outcomes = {each: entries.get(outcome_id(each)) for each in identifiers}
-        known = (each["invocationId"] for each in outcomes.values() if each is not None)
-        runs = [UUID(each) for each in known if each is not None]
-        invocations = await find_invocations(self._database, runs) if runs else {}
+        read = {row["entry_id"]: AuditRecord(row["seq"], row["entry"]) for row in rows}
+        entries = {name: each.body for name, each in read.items() if each.is_readable}
+        runs = [run for each in identifiers if (run := run_of(entries.get(outcome_id(each)))) is not None]
+        try:
+            invocations = await find_invocations(self._database, runs) if runs else {}
+        except EntryUnreadable:
+            invocations = {}  # it was told to the operator
         keys: dict[str, SubjectKey | None] = {}
-        for each in records:
-            has_sealed = each.body["sealed"] is not None or "model" in each.body
+        found = []
+        for each, identifier in zip(known, identifiers, strict=True):
+            has_sealed = each.body.get("sealed") is not None or "model" in each.body
             if has_sealed and each.actor not in keys:
                 keys[each.actor] = await self._subjects.find(each.actor)
-        return [
-            dataclasses.replace(
-                _recorded(each, keys.get(each.actor), outcomes[identifier], invocations),
-                lifecycle=(*moments_of(each.body), *moments_of(outcomes[identifier])),
-                steps=_steps(entries.get(chain_id(identifier))),
-                transcript=_transcript(entries.get(consultation_id(identifier)), keys.get(each.actor)),
+            beside = Beside(
+                *(entries.get(name(identifier)) for name in (outcome_id, chain_id, consultation_id))
             )
-            for each, identifier in zip(records, identifiers, strict=True)
-        ]
+            try:
+                found.append(read_decision(each, beside, keys.get(each.actor), invocations))
+            except NOT_OURS as error:
+                unreadable[each.seq] = error
+        return found, unreadable
 
     async def _key_of(self, body: Mapping[str, Any]) -> SubjectKey | None:
         """Find the key that an entry was written under; None when it was destroyed."""
@@ -311,64 +316,6 @@ class DecisionLog:
         if snapshot.fingerprint != fingerprint:
             raise RoutingDataInvalid(f"what is kept as the catalogue {fingerprint} is another one")
         return snapshot
-
-
-def _recorded(
-    record: AuditRecord,
-    key: SubjectKey | None,
-    outcome: Mapping[str, Any] | None,
-    invocations: Mapping[UUID, RecordedInvocation],
-) -> RecordedDecision:
-    body = record.body
-    opened = _opened(body, key)
-    decision = decision_of({**body, "query": "", "arguments": {}} if opened is None else opened)
-    if outcome is None:
-        return RecordedDecision(record, decision, opened is not None, State(body["code"]))
-    invocation_id, error = outcome["invocationId"], outcome["error"]
-    return RecordedDecision(
-        record,
-        decision,
-        opened is not None,
-        State(outcome["code"]),
-        None if invocation_id is None else invocations.get(UUID(invocation_id)),
-        None if error is None else ErrorNote(code=error["code"], message=error["message"]),
-    )
-
-
-def _steps(chain: Mapping[str, Any] | None) -> tuple[ChainStepNote, ...]:
-    if chain is None:
-        return ()
-    return tuple(
-        ChainStepNote(each["step"], each["skill"], each["status"], each["invocationId"], each["code"])
-        for each in chain["steps"]
-    )
-
-
-def _opened(body: Mapping[str, Any], key: SubjectKey | None) -> dict[str, Any] | None:
-    """Open what was sealed; None where nothing was, or the key is gone."""
-    if body["sealed"] is None or key is None or key.key_id != body["keyId"]:
-        return None
-    try:
-        opened: dict[str, Any] = orjson.loads(key.open(body["id"], Part.DECISION, body["sealed"]))
-    except (ValueError, LookupError, TypeError) as error:
-        raise LogDamaged("What was sealed of a decision cannot be opened by its key.") from error
-    return opened
-
-
-def _transcript(body: Mapping[str, Any] | None, key: SubjectKey | None) -> Transcript | None:
-    """Open what was sealed of a consultation; None where nothing was, or the key is gone."""
-    if body is None or key is None or key.key_id != body["keyId"]:
-        return None
-    if body["sealedPrompt"] is None or body["sealedAnswer"] is None:
-        return None
-    place = body["requestId"]
-    try:
-        return Transcript(
-            key.open(place, Part.PROMPT, body["sealedPrompt"]),
-            key.open(place, Part.ANSWER, body["sealedAnswer"]),
-        )
-    except (ValueError, LookupError, TypeError) as error:
-        raise LogDamaged("What was sealed of a consultation cannot be opened by its key.") from error
 
 
 def _is(one: str, other: str) -> bool:

@@ -10,11 +10,12 @@ from datetime import datetime
 from subgraph.audit import EntryRefused, ErrorNote
 from subgraph.catalog import Catalog
 from subgraph.chain_run import ChainRun, SkillRunner, StepRun, run_chain
-from subgraph.decision_log import DecisionLog, RecordedDecision
+from subgraph.decision_log import DecisionLog
 from subgraph.errors import ExecutionFailed, Overloaded, StorageUnavailable, SubgraphError
 from subgraph.execution.invocation import Invocation
 from subgraph.lifecycle import Lifecycle, Moment
 from subgraph.principal import Principal, Scope
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing import ChainNode, Decision, State, plan_chain
 from subgraph.routing.extractors import to_input
 from subgraph.routing_desk import RoutingDesk, skill_input

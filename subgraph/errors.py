@@ -99,3 +99,7 @@ class StorageUnavailable(SubgraphError):
     """The database cannot be reached, so nothing is run that could not be recorded; try again."""
 
     code = "STORAGE_UNAVAILABLE"
+
+
+ERROR_CODES = frozenset(error.code for error in SubgraphError.__subclasses__())
+"""Every code there is."""

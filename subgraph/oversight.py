@@ -33,10 +33,10 @@ from subgraph.errors import GrantStale, InputInvalid, SubgraphError
 from subgraph.execution.invocation import Executor
 from subgraph.execution.tiers import RunPolicy, TierPolicies
 from subgraph.principal import Principal, Scope
-from subgraph.settings import MIB
+from subgraph.settings import LONGEST_TIME_MS, MIB
 
 _BOUNDS = {
-    "time_ms": (10, 600_000),
+    "time_ms": (10, LONGEST_TIME_MS),
     "memory_bytes": (MIB, 2048 * MIB),
     "output_bytes": (1024, 256 * MIB),
     "fuel": (1, 10**13),

@@ -10,6 +10,7 @@ from typing import Self
 from subgraph.audit import Ledger, SubjectKeys, Totals, read_totals
 from subgraph.audit.checkpoint_stores import BucketStore, CheckpointStore, DirectoryStore
 from subgraph.audit.checkpoints import Checkpoints
+from subgraph.audit.interruptions import Interruptions
 from subgraph.audit.log_tree import LogTree
 from subgraph.audit.upkeep import Upkeep
 from subgraph.audit_trail import AuditTrail
@@ -21,6 +22,7 @@ from subgraph.catalog.activation_events import ON_STARTUP
 from subgraph.decision_log import DecisionLog
 from subgraph.dispatch import Dispatcher
 from subgraph.errors import StorageUnavailable
+from subgraph.execution.longest_run import LONGEST_RUN
 from subgraph.execution.runtime import SkillRuntime
 from subgraph.history import History
 from subgraph.keyword_banks import KeywordBanks
@@ -72,6 +74,7 @@ class Service:
         self._database = Database(settings)
         self._ledger = Ledger(self._database)
         self._upkeep = Upkeep(self._database)
+        self._interruptions = Interruptions(self._database, self._ledger, LONGEST_RUN)
         self._subjects = SubjectKeys(
             self._database, settings.audit_keys / _WRAPPING_KEY, settings.audit_payloads
         )
@@ -138,6 +141,8 @@ class Service:
             # After the ledger has written its last, the last checkpoint is signed.
             await stack.enter_async_context(self._checkpoints)
             await stack.enter_async_context(self._ledger)
+            if self._runs_skills:
+                await stack.enter_async_context(self._interruptions)
             await stack.enter_async_context(self._authority)
             await stack.enter_async_context(self._catalog)
             await stack.enter_async_context(self._runtime)

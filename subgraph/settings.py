@@ -19,6 +19,9 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 MIB = 1024 * 1024
 
+LONGEST_TIME_MS = 600_000
+"""Wall time of one call, whatever an operator sets."""
+
 _PREFIX = "CYBEROS_"
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?", re.ASCII)
@@ -211,7 +214,7 @@ class Settings(BaseSettings):
         default=1024, ge=1, description="Calls that may wait for a worker before `OVERLOADED`."
     )
     time_limit_ms: int = Field(
-        default=5000, ge=10, le=600_000, description="Wall time of one call, in milliseconds."
+        default=5000, ge=10, le=LONGEST_TIME_MS, description="Wall time of one call, in milliseconds."
     )
     memory_limit_bytes: int = Field(
         default=64 * MIB, ge=MIB, le=2048 * MIB, description="Memory that one call may add, in bytes."

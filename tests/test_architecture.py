@@ -21,6 +21,7 @@ LAYERS = [
     {"audit_trail", "history", "oversight", "readiness", "skills"},
     {"routing"},
     {"cascade", "chain_run", "lifecycle", "runner"},
+    {"recorded_decision"},
     {"routing_desk", "decision_log"},
     {"dispatch", "keyword_banks"},
     {"service"},

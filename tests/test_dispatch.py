@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from subgraph.capabilities import RequestState
-from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.errors import Forbidden, GrantRequired, InputInvalid, SkillRevoked, StorageUnavailable
 from subgraph.principal import Principal, Scope
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing import RoutingDataInvalid, State, catalogue
 from subgraph.routing.keyword_bank import BankEntry, KeywordBank
 from subgraph.settings import PayloadMode
@@ -236,12 +236,12 @@ def test_decisions_are_read_newest_first(running: RunningService) -> None:
         running.run(running.service.dispatcher.route(caller, QUERY, invoke=False)).decision.request_id
         for _ in range(3)
     ]
-    found = running.run(log.page(OPERATOR, actor="binh", limit=2))
+    found = running.run(log.page(OPERATOR, actor="binh", limit=2)).decisions
     assert [each.decision.request_id for each in found] == [done[2], done[1]]
-    (last,) = running.run(log.page(OPERATOR, actor="binh", before=found[-1].record.seq, limit=2))
+    (last,) = running.run(log.page(OPERATOR, actor="binh", before=found[-1].record.seq, limit=2)).decisions
     assert last.decision.request_id == done[0]
-    assert running.run(log.page(OPERATOR, actor="nobody", limit=2)) == []
-    assert running.run(log.page(OPERATOR, limit=1))[0].decision.request_id == done[2]
+    assert running.run(log.page(OPERATOR, actor="nobody", limit=2)).decisions == []
+    assert running.run(log.page(OPERATOR, limit=1)).decisions[0].decision.request_id == done[2]
     assert running.run(log.find(OPERATOR, [uuid4()])) == {}
 
 

@@ -36,9 +36,10 @@ SELECT entry FROM audit.entry WHERE seq = $1
 SELECT seq, entry FROM audit.entry WHERE seq >= $1 AND seq < $2 ORDER BY seq
 
 -- name: invocations_get
--- The entries that finished invocations ($1 uuid[]), in no order.
+-- The entries that finished invocations ($1 uuid[]) or say that they were cut off, these first.
 SELECT invocation_id, seq, entry FROM audit.entry
-WHERE invocation_id = ANY ($1::uuid[]) AND kind = 'invocation.finished'
+WHERE invocation_id = ANY ($1::uuid[]) AND kind IN ('invocation.finished', 'invocation.interrupted')
+ORDER BY kind DESC, seq
 
 -- name: invocations_since
 -- How many invocations of each skill ($1 text[] of paths) finished at or after a time ($2); absent if none.

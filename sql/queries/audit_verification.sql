@@ -73,6 +73,10 @@ SELECT hour, first_seq FROM audit.entry_hour
 -- How many invocations of each skill each hour has, and between which entries.
 SELECT skill_path, hour, invocations, first_seq, last_seq FROM audit.invocation_hour
 
+-- name: audit_settled
+-- The entry before which every run that was started is noted to have an end.
+SELECT settled FROM audit.run_watch
+
 -- name: audit_functions
 -- Each function of the log as it is defined.
 SELECT

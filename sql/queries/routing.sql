@@ -8,4 +8,4 @@ SELECT encoded FROM catalogue_snapshot WHERE fingerprint = $1
 
 -- name: routing_entries
 -- Entries of the router by their ids ($1 uuid[]), in no order.
-SELECT entry_id, seq, entry FROM audit.entry WHERE kind LIKE 'routing.%' AND entry_id = ANY ($1::uuid[])
+SELECT entry_id, kind, seq, entry FROM audit.entry WHERE kind LIKE 'routing.%' AND entry_id = ANY ($1::uuid[])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import strawberry
@@ -18,6 +18,12 @@ class Context:
     def __init__(self, service: Service, principal: Principal) -> None:
         self.service = service
         self.principal = principal
+        self.unreadable: set[int] = set()
+        """Entries of the audit log that were left out of the answer, since they cannot be read."""
+
+    def note_unreadable(self, places: Iterable[int]) -> None:
+        """Have the answer say which entries it lacks."""
+        self.unreadable.update(places)
 
     @cached_property
     def invocation_counts(self) -> DataLoader[str, int]:

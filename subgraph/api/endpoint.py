@@ -76,19 +76,20 @@ class GraphQLEndpoint:
             status = 401 if isinstance(error, Unauthenticated) else 503
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
             return _response({"errors": [_error(error.message, error.code)]}, media_type, status, headers)
+        context = Context(self._service, principal)
         try:
             result = await self._schema.execute(
                 parameters["query"],
                 variable_values=parameters.get("variables"),
                 operation_name=parameters.get("operationName"),
-                context_value=Context(self._service, principal),
+                context_value=context,
                 allowed_operation_types=_OPERATIONS,
             )
         except CannotGetOperationTypeError:
             result = _refused("the document has no such operation")
         except InvalidOperationTypeError:
             result = _refused("subscriptions are not served")
-        return self._executed(result, media_type)
+        return self._executed(result, media_type, context)
 
     async def _parameters(self, request: Request) -> dict[str, Any]:
         """Read the parameters of a request and check their types. Raises `_BadRequest`."""
@@ -128,13 +129,16 @@ class GraphQLEndpoint:
             _refuse(408, f"the body did not come within {_BODY_SECONDS:.0f} s", {"Connection": "close"})
         return bytes(body)
 
-    def _executed(self, result: ExecutionResult, media_type: str) -> Response:
+    def _executed(self, result: ExecutionResult, media_type: str, context: Context) -> Response:
         body: dict[str, Any] = {}
         executed = result.data is not None or not result.errors or any(error.path for error in result.errors)
         if executed:
             body["data"] = result.data
         if result.errors:
             body["errors"] = [_formatted(error) for error in result.errors]
+        if executed and context.unreadable:
+            # As text, as `seq` is everywhere.
+            body["extensions"] = {"unreadableEntries": [str(seq) for seq in sorted(context.unreadable)]}
         # By the specification 200 stands for any well-formed request in the older media type.
         status = 200 if executed or media_type == JSON_RESPONSE else 400
         return _response(body, media_type, status)

@@ -6,7 +6,7 @@ whose size does not grow with the log. The rest is of this process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -23,9 +23,11 @@ from starlette.responses import Response
 
 from subgraph.api.authentication import Authenticator
 from subgraph.audit import Tally, Totals
+from subgraph.audit.invocations import EXECUTORS, HOST_CALL_OUTCOMES
+from subgraph.audit.kinds import DECISION_KINDS
 from subgraph.audit.kpis import confidences
 from subgraph.audit.tallies import BUCKETS_PER_OCTAVE
-from subgraph.errors import Forbidden, SubgraphError, Unauthenticated
+from subgraph.errors import ERROR_CODES, Forbidden, SubgraphError, Unauthenticated
 from subgraph.routing_desk import LATENCY_BOUNDS, Latencies
 from subgraph.service import Measures, Service
 
@@ -37,6 +39,11 @@ _OUTCOMES = {"0": "ok", "1": "failed", "124": "time", "126": "violation", "137":
 """Exit codes, as docs/errors.md explains them, in words."""
 
 _FINISHED, _REFUSED, _HOST_CALL = "invocation.finished", "invocation.refused", "host.call"
+_INTERRUPTED = "invocation.interrupted"
+
+_OTHER = "other"
+"""Label value of what this program does not know. The log may hold any text, and each value of a label is a
+series that a monitoring system keeps."""
 
 
 async def answer_metrics(service: Service, authenticator: Authenticator, request: Request) -> Response:
@@ -95,31 +102,38 @@ def _of_log(totals: Totals) -> Iterator[Metric]:
     yield CounterMetricFamily("cyberos_audit_entries", "Entries of the audit log.", totals.log_size)
     yield _counter(
         "invocations",
-        "Runs that ended, by executor and outcome.",
+        "Runs that ended or were cut off, by executor and outcome.",
         ("executor", "outcome"),
         [
-            ((tally.executor, _OUTCOMES.get(tally.outcome, "other")), tally.entries)
+            ((_known(tally.executor, EXECUTORS), _OUTCOMES.get(tally.outcome, _OTHER)), tally.entries)
             for tally in _of_kind(totals, _FINISHED)
+        ]
+        + [
+            ((_known(tally.executor, EXECUTORS), "interrupted"), tally.entries)
+            for tally in _of_kind(totals, _INTERRUPTED)
         ],
     )
     yield _counter(
         "invocations_refused",
         "Calls that were refused before a skill ran, by error code.",
         ("code",),
-        [((tally.outcome,), tally.entries) for tally in _of_kind(totals, _REFUSED)],
+        [((_known(tally.outcome, ERROR_CODES),), tally.entries) for tally in _of_kind(totals, _REFUSED)],
     )
     yield _counter(
         "host_calls_recorded",
         "Host calls that are entries of their own, for they were denied or reach outside.",
         ("outcome",),
-        [((tally.outcome,), tally.entries) for tally in _of_kind(totals, _HOST_CALL)],
+        [
+            ((_known(tally.outcome, HOST_CALL_OUTCOMES),), tally.entries)
+            for tally in _of_kind(totals, _HOST_CALL)
+        ],
     )
     yield _counter(
         "decisions",
         "Decisions of people, and requests for them, by kind.",
         ("kind",),
         [
-            ((tally.kind,), tally.entries)
+            ((_known(tally.kind, DECISION_KINDS),), tally.entries)
             for tally in totals.tallies
             if not tally.kind.startswith(("invocation.", "host."))
         ],
@@ -155,6 +169,10 @@ def _of_kind(totals: Totals, kind: str) -> list[Tally]:
     return [tally for tally in totals.tallies if tally.kind == kind]
 
 
+def _known(value: str, values: Collection[str]) -> str:
+    return value if value in values else _OTHER
+
+
 def _counter(
     name: str,
     documentation: str,
@@ -175,8 +193,8 @@ def _latencies(tallies: Sequence[Tally]) -> Metric:
     family = HistogramMetricFamily(
         "cyberos_invocation_seconds", "Time of a run in its worker, by executor.", labels=["executor"]
     )
-    for executor in sorted({tally.executor for tally in tallies}):
-        of_executor = [tally for tally in tallies if tally.executor == executor]
+    for executor in sorted({_known(tally.executor, EXECUTORS) for tally in tallies}):
+        of_executor = [tally for tally in tallies if _known(tally.executor, EXECUTORS) == executor]
         bounded = [
             (
                 f"{2**octave / 1e6:.6f}",

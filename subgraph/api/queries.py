@@ -58,8 +58,10 @@ class Query:
         return None if entry is None else Invocation.recorded(entry)
 
     @strawberry.field(
-        description="What the ledger keeps of runs, newest first; `before` is the seq of the last one that "
-        "is known already. A skill that is gone is found by its path. At most 200 at once."
+        description="What the ledger keeps of runs, newest first, with those that were cut off; `before` is "
+        "the seq of the last one that is known already. A skill that is gone is found by its path. At most "
+        "200 at once. Entries that cannot be read are left out: `extensions.unreadableEntries` of the answer "
+        "names them."
     )
     async def invocations(
         self,
@@ -78,11 +80,12 @@ class Query:
             before=parse_seq(before) if before else None,
             limit=limit,
         )
+        info.context.note_unreadable(page.unreadable)
         return [Invocation.recorded(each) for each in page.invocations]
 
     @strawberry.field(
-        description="What people decided, calls asked them for and the router picked, newest first; `before` "
-        "and the bound of `limit` are those of `invocations`."
+        description="What people decided, calls asked them for and the router picked, newest first; "
+        "`before`, the bound of `limit` and what is left out are those of `invocations`."
     )
     async def audit_decisions(
         self,
@@ -99,6 +102,7 @@ class Query:
             before=parse_seq(before) if before else None,
             limit=limit,
         )
+        info.context.note_unreadable(page.unreadable)
         return [AuditRecord.of(each) for each in page.decisions]
 
     @strawberry.field(
@@ -152,8 +156,8 @@ class Query:
         return RoutingDecision.recorded(found[identifier]) if identifier in found else None
 
     @strawberry.field(
-        description="What the log keeps of decisions about queries, newest first; `before` and the bound of "
-        "`limit` are those of `invocations`."
+        description="What the log keeps of decisions about queries, newest first; `before`, the bound of "
+        "`limit` and what is left out are those of `invocations`."
     )
     async def decisions(
         self,
@@ -170,7 +174,8 @@ class Query:
             before=parse_seq(before) if before else None,
             limit=50 if limit is None else limit,
         )
-        return [RoutingDecision.recorded(each) for each in page]
+        info.context.note_unreadable(page.unreadable)
+        return [RoutingDecision.recorded(each) for each in page.decisions]
 
     @strawberry.field(description="An entry of the audit log; null when there is none.")
     async def audit_entry(self, info: Info, seq: strawberry.ID) -> AuditEntry | None:

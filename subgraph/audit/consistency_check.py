@@ -17,13 +17,21 @@ import orjson
 
 from subgraph.audit.entry import EntryRefused, canonical
 from subgraph.audit.findings import Finding, FindingCode, Findings
-from subgraph.audit.invocations import FinishedInvocation
+from subgraph.audit.invocations import (
+    FinishedInvocation,
+    InterruptedInvocation,
+    RefusedInvocation,
+    StartedInvocation,
+)
 from subgraph.audit.merkle import MAX_SIZE
 from subgraph.audit.schema_check import check_schema
 from subgraph.storage import Database
 
 RANGE_ENTRIES = 512
 """Read by one statement, and compared in some 8 ms, during which the event loop is held."""
+
+_ENDS = frozenset({FinishedInvocation.kind, RefusedInvocation.kind, InterruptedInvocation.kind})
+"""Kinds of entries by which a run that was started has ended."""
 
 _SKEW = timedelta(hours=1)
 """By which clocks of replicas may differ: entries of an hour may follow one of the next hour."""
@@ -96,6 +104,7 @@ class _Rollups:
 
     `totals` has how many entries there are of a sort, and their microseconds. `invocations` has, by skill and
     hour, how many they are, and their first and last sequence number. `hours` has the first of each hour.
+    Runs that were started before the entry `settled` have an end; `started` has those without one.
     """
 
     first_kept: int
@@ -104,6 +113,8 @@ class _Rollups:
     totals: dict[Sort, tuple[int, int]] = field(default_factory=dict)
     hours: dict[datetime, int] = field(default_factory=dict)
     invocations: dict[tuple[str, datetime], tuple[int, int, int]] = field(default_factory=dict)
+    settled: int = 0
+    started: dict[UUID, int] = field(default_factory=dict)
 
     def count(self, seq: int, fields: Mapping[str, Any], bucket: int) -> None:
         hour = fields["recorded_at"].replace(minute=0, second=0, microsecond=0)
@@ -112,6 +123,11 @@ class _Rollups:
         self.tally[hour, sort] += 1
         entries, elapsed_us = self.totals.get(sort, (0, 0))
         self.totals[sort] = entries + 1, elapsed_us + (fields["elapsed_us"] or 0)
+        run = fields["invocation_id"]
+        if run is not None and fields["kind"] == StartedInvocation.kind:
+            self.started.setdefault(run, seq)
+        elif fields["kind"] in _ENDS:
+            self.started.pop(run, None)
         if fields["kind"] == FinishedInvocation.kind:
             key = fields["skill_path"], hour
             before, first, _ = self.invocations.get(key, (0, seq, seq))
@@ -127,6 +143,7 @@ async def _read_rollups(database: Database) -> _Rollups:
         totals = await snapshot.fetch("audit_total_rows")
         hours = await snapshot.fetch("audit_hour_rows")
         invocations = await snapshot.fetch("audit_invocation_rows")
+        settled = await snapshot.fetchval("audit_settled")
     if extent is None:  # it is the head's outer join, which has a row always
         return _Rollups(0, 0)
     last = -1 if extent["last_seq"] is None else extent["last_seq"]
@@ -140,6 +157,7 @@ async def _read_rollups(database: Database) -> _Rollups:
             (row["skill_path"], _aware(row["hour"])): (row["invocations"], row["first_seq"], row["last_seq"])
             for row in invocations
         },
+        settled=settled or 0,
     )
 
 
@@ -217,6 +235,10 @@ def _compare_rollups(stored: _Rollups, counted: _Rollups, whole: datetime | None
             text = f"The first entry of the hour of {hour:%Y-%m-%d %H:%M} is another one than is noted."
             findings.add(FindingCode.ROLLUP_DIFFERS, text)
     _compare_invocations(stored, counted, findings, dropped=whole is not None)
+    for seq in sorted(counted.started.values()):
+        if seq < stored.settled:
+            text = "the run that it starts has no end, and is noted as one that has."
+            findings.add(FindingCode.ROLLUP_DIFFERS, text, seq, seq)
 
 
 def _compare_invocations(stored: _Rollups, counted: _Rollups, findings: Findings, *, dropped: bool) -> None:

@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-import orjson
-
 from subgraph.audit.entry import MAX_ITEM_CHARACTERS, SkillEntry, names, text, timestamp
+from subgraph.audit.stored_fields import StoredFields
 
 MAX_TARGET_CHARACTERS = 200
 HOST_CALLS_IN_ENTRY = 24
 HOST_CALLS_PER_PAGE = 64
 """Host calls that the entry of a run holds, and that a page of further ones holds, with so much of each
 target: with four bytes a character, all that an entry holds is within `MAX_ENTRY_BYTES`."""
+
+EXECUTORS = frozenset({"WASM", "SCRIPT", "INLINE"})
+"""By what a skill is run, as entries name it."""
+
+HOST_CALL_OUTCOMES = frozenset({"ok", "error", "denied", "unknown"})
+"""What becomes of a host call, as entries say it."""
+
+INTERRUPTED = "INTERRUPTED"
+"""Stable code of the error of a run that was cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +52,13 @@ class HostCallNote:
     elapsed_us: int
 
     @classmethod
-    def parse(cls, fields: Mapping[str, Any]) -> Self:
-        """Read a note of a stored entry back."""
+    def parse(cls, fields: StoredFields) -> Self:
+        """Read a note of a stored entry back. Raises `ValueError` for something else."""
         return cls(
-            function=fields["function"],
-            target=fields["target"],
-            outcome=fields["outcome"],
-            elapsed_us=fields["elapsedUs"],
+            function=fields.text("function"),
+            target=fields.text("target"),
+            outcome=fields.text("outcome"),
+            elapsed_us=fields.integer("elapsedUs"),
         )
 
     def fields(self) -> dict[str, object]:
@@ -156,32 +164,31 @@ class FinishedInvocation(SkillEntry):
     @classmethod
     def parse(cls, encoded: bytes) -> Self:
         """Read stored bytes back. Raises `ValueError` if they are not a finished invocation."""
-        entry = orjson.loads(encoded)
-        if entry.get("kind") != cls.kind:
-            raise ValueError(f"an entry of kind {entry.get('kind')!r} is not a finished invocation")
-        error = entry["error"]
+        entry = StoredFields.decode(encoded, cls.kind)
+        sealed, error = entry.optional_object("sealed"), entry.optional_object("error")
+        note = None if error is None else ErrorNote(code=error.text("code"), message=error.text("message"))
         return cls(
-            actor=entry["actor"],
-            skill=entry["skill"],
-            content_hash=entry["contentHash"],
-            entry_id=entry["id"],
-            at=datetime.fromisoformat(entry["at"]),
-            invocation_id=entry["invocationId"],
-            executor=entry["executor"],
-            exit_code=entry["exitCode"],
-            started_at=datetime.fromisoformat(entry["startedAt"]),
-            ended_at=datetime.fromisoformat(entry["endedAt"]),
-            elapsed_us=entry["elapsedUs"],
-            key_id=entry["keyId"],
-            input_commitment=entry["inputCommitment"],
-            output_commitment=entry["outputCommitment"],
-            sealed=entry["sealed"],
-            capabilities=tuple(entry["capabilities"]),
-            limits_hit=tuple(entry["limitsHit"]),
-            memory_bytes=entry["memoryBytes"],
-            host_calls=tuple(map(HostCallNote.parse, entry.get("hostCalls", ()))),
-            host_call_count=entry.get("hostCallCount", 0),
-            error=ErrorNote(code=error["code"], message=error["message"]) if error else None,
+            actor=entry.text("actor"),
+            skill=entry.text("skill"),
+            content_hash=entry.text("contentHash"),
+            entry_id=entry.text("id"),
+            at=entry.moment("at"),
+            invocation_id=entry.text("invocationId"),
+            executor=_executor(entry),
+            exit_code=entry.integer("exitCode"),
+            started_at=entry.moment("startedAt"),
+            ended_at=entry.moment("endedAt"),
+            elapsed_us=entry.integer("elapsedUs"),
+            key_id=entry.text("keyId"),
+            input_commitment=entry.text("inputCommitment"),
+            output_commitment=entry.optional_text("outputCommitment"),
+            sealed=None if sealed is None else sealed.values,
+            capabilities=entry.texts("capabilities"),
+            limits_hit=entry.texts("limitsHit"),
+            memory_bytes=entry.optional_place("memoryBytes"),
+            host_calls=tuple(map(HostCallNote.parse, entry.objects("hostCalls"))),
+            host_call_count=entry.integer("hostCallCount", 0),
+            error=note,
         )
 
     def _level(self) -> str:
@@ -230,3 +237,96 @@ class RefusedInvocation(SkillEntry):
             "message": text(self.message),
             "capabilities": names(self.capabilities),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptedInvocation(SkillEntry):
+    """Nothing was heard of a run that an entry said starts, for longer than any may take.
+
+    The service was killed while it ran, so nobody knows how it ended or what it did outside by then. `at` is
+    when that was found; `started_seq` is where the entry stands that says that it starts. `executor` is None
+    where that entry cannot be read. An end that comes all the same counts instead.
+    """
+
+    kind: ClassVar[str] = "invocation.interrupted"
+    level: ClassVar[str] = "warn"
+
+    invocation_id: str
+    executor: str | None
+    started_at: datetime
+    started_seq: int
+    capabilities: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, encoded: bytes) -> Self:
+        """Read stored bytes back. Raises `ValueError` if they do not tell of a run that was cut off."""
+        entry = StoredFields.decode(encoded, cls.kind)
+        return cls(
+            actor=entry.text("actor"),
+            skill=entry.text("skill"),
+            content_hash=entry.text("contentHash"),
+            entry_id=entry.text("id"),
+            at=entry.moment("at"),
+            invocation_id=entry.text("invocationId"),
+            executor=_executor(entry),
+            started_at=entry.moment("startedAt"),
+            started_seq=entry.place("startedSeq"),
+            capabilities=entry.texts("capabilities"),
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """That of a skill that failed: one that was cut off has none of its own."""
+        return 1
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it was found that it must have ended."""
+        return self.at
+
+    @property
+    def elapsed_us(self) -> int:
+        """Nobody measured it."""
+        return 0
+
+    @property
+    def error(self) -> ErrorNote:
+        """Say what is known."""
+        return ErrorNote(
+            code=INTERRUPTED,
+            message="the service ended while the skill ran; what it had done outside by then is not known",
+        )
+
+    @property
+    def host_calls(self) -> tuple[HostCallNote, ...]:
+        """Those that are entries of their own are all that is known."""
+        return ()
+
+    @property
+    def host_call_count(self) -> int:
+        """As `host_calls`."""
+        return 0
+
+    def _details(self) -> dict[str, object]:
+        return {
+            "invocationId": self.invocation_id,
+            "executor": self.executor,
+            "startedAt": timestamp(self.started_at),
+            "startedSeq": self.started_seq,
+            "capabilities": names(self.capabilities),
+        }
+
+
+def parse_ended(encoded: bytes) -> FinishedInvocation | InterruptedInvocation:
+    """Read stored bytes back that tell how a run ended. Raises `ValueError` if they do not."""
+    try:
+        return FinishedInvocation.parse(encoded)
+    except ValueError:
+        return InterruptedInvocation.parse(encoded)
+
+
+def _executor(entry: StoredFields) -> str:
+    executor = entry.text("executor")
+    if executor not in EXECUTORS:
+        raise ValueError(f"{executor!r} runs no skills")
+    return executor

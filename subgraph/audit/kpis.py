@@ -82,13 +82,18 @@ class _Figure(ABC):
 
 @dataclass(frozen=True, slots=True)
 class _Ratio(_Figure):
+    """`beside` are entries that are of the whole, too."""
+
     part: Sort
     whole: Sort
+    beside: Sort | None = None
     at_least: float | None = None
     at_most: float | None = None
 
     def measure(self, tallies: Sequence[Tally]) -> Kpi:
         part, whole = self.part.count(tallies), self.whole.count(tallies)
+        if self.beside is not None:
+            whole += self.beside.count(tallies)
         value = part / whole if whole else None
         return Kpi(
             self.name,
@@ -213,6 +218,7 @@ def _at_rank(counted: Mapping[int, int], percent: int) -> int | None:
 
 
 _FINISHED = "invocation.finished"
+_INTERRUPTED = "invocation.interrupted"
 _COMPONENTS = Sort(_FINISHED, executor="WASM")
 _SCRIPTS = Sort(_FINISHED, executor="SCRIPT")
 
@@ -226,10 +232,16 @@ FIGURES: tuple[_Figure, ...] = (
     ),
     _Ratio(
         "invocation_success_rate",
-        "Runs that ended with exit code 0, of all that started and ended.",
+        "Runs that ended with exit code 0, of all that ended or were cut off.",
         part=Sort(_FINISHED, outcome="0"),
         whole=Sort(_FINISHED),
+        beside=Sort(_INTERRUPTED),
         at_least=0.98,
+    ),
+    _Count(
+        "invocations_interrupted",
+        "Runs that were cut off; one whose end came later all the same is among them.",
+        Sort(_INTERRUPTED),
     ),
     _Count("invocations_refused", "Calls that were refused before a skill ran.", Sort("invocation.refused")),
     _Percentile("component_latency_p50", "Median time of a component in its worker.", _COMPONENTS, 50),

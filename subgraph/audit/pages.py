@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from subgraph.audit.entry import MAX_INTEGER, text
-from subgraph.audit.invocations import FinishedInvocation
-from subgraph.audit.reader import RecordedInvocation, in_utc
+from subgraph.audit.invocations import parse_ended
+from subgraph.audit.reader import EntryUnreadable, RecordedInvocation, in_utc, tell_unreadable
 from subgraph.audit.records import AuditRecord
 from subgraph.errors import InputInvalid
 from subgraph.storage import Database
@@ -16,21 +17,31 @@ from subgraph.storage import Database
 PAGE_LIMIT = 200
 """Entries of one page: with the largest entry (64 KiB) 13 MB are read, with a usual one 130 kB."""
 
+UNREADABLE_LIMIT = 1000
+"""Entries that cannot be read and are stepped over for one page: who can append one can append millions."""
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class InvocationPage:
-    """Invocations, newest first. `before` asks for the next page; None when this is the last."""
+    """Invocations, newest first. `before` asks for the next page; None when this is the last.
+
+    `unreadable` are the places of entries among them that cannot be read: they are left out.
+    """
 
     invocations: Sequence[RecordedInvocation]
     before: int | None
+    unreadable: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionPage:
-    """Decisions, newest first. `before` asks for the next page; None when this is the last."""
+    """Decisions, newest first; `before` and `unreadable` as in `InvocationPage`."""
 
     decisions: Sequence[AuditRecord]
     before: int | None
+    unreadable: Sequence[int] = ()
 
 
 async def invocation_page(
@@ -42,9 +53,10 @@ async def invocation_page(
     before: int | None = None,
     limit: int,
 ) -> InvocationPage:
-    """Read finished invocations, of one skill, by one actor, not older than `since`, before a number.
+    """Read how invocations ended, of one skill, by one actor, not older than `since`, before a number.
 
-    Raises `InputInvalid` for a `limit` or `before` out of bounds, and `StorageUnavailable`. One skill and
+    Raises `InputInvalid` for a `limit` or `before` out of bounds, `StorageUnavailable`, and `EntryUnreadable`
+    where `UNREADABLE_LIMIT` entries in a row cannot be read, with where to go on. One skill and
     one actor together are looked for among the runs of one of them: where those are 140,000 and none is the
     other's, that takes half a second. `since` bounds it.
     """
@@ -55,10 +67,11 @@ async def invocation_page(
         (False, False): "invocation_page_of_both",
     }[skill_path is None, actor is None]
     filters = [each for each in (skill_path, actor) if each is not None]
-    rows, following = await _page(database, query, since, before, limit, filters)
-    return InvocationPage(
-        [RecordedInvocation(seq, FinishedInvocation.parse(entry)) for seq, entry in rows], following
-    )
+
+    def read(seq: int, entry: bytes) -> RecordedInvocation:
+        return RecordedInvocation(seq, parse_ended(entry))
+
+    return InvocationPage(*await _page(database, query, since, before, limit, filters, read))
 
 
 async def decision_page(
@@ -97,11 +110,17 @@ async def _decisions(
     limit: int,
 ) -> DecisionPage:
     """Read one page by a query, or by that of its name for one actor."""
-    if actor is None:
-        rows, following = await _page(database, query, since, before, limit, [])
-    else:
-        rows, following = await _page(database, f"{query}_of_actor", since, before, limit, [actor])
-    return DecisionPage([AuditRecord(seq, entry) for seq, entry in rows], following)
+    filters = []
+    if actor is not None:
+        query, filters = f"{query}_of_actor", [actor]
+    return DecisionPage(*await _page(database, query, since, before, limit, filters, _record))
+
+
+def _record(seq: int, entry: bytes) -> AuditRecord:
+    record = AuditRecord(seq, entry)
+    if not record.is_readable:
+        raise ValueError(f"entry {seq} does not read as a record")
+    return record
 
 
 async def _page(
@@ -111,17 +130,42 @@ async def _page(
     before: int | None,
     limit: int,
     filters: Sequence[str],
-) -> tuple[list[tuple[int, bytes]], int | None]:
-    """Read one page; return its rows, and the `before` of the next."""
+    read: Callable[[int, bytes], T],
+) -> tuple[list[T], int | None, list[int]]:
+    """Read one page; return what its rows are, the `before` of the next, and which rows cannot be read.
+
+    `read` raises `ValueError` for these. More rows are then taken in their place, so that a page is empty
+    only where nothing follows.
+    """
     if not 1 <= limit <= PAGE_LIMIT:
         raise InputInvalid(f"limit is within 1 and {PAGE_LIMIT}")
     if before is not None and not 0 <= before <= MAX_INTEGER:
         raise InputInvalid("before is the sequence number of an entry")
     start = None if since is None else in_utc(since)
+    items: list[T] = []
+    unreadable: list[int] = []
     if any(text(each) != each for each in filters):
-        return [], None  # nobody and nothing has a name that an entry cannot hold
-    first = MAX_INTEGER if before is None else before
-    # One more tells whether another page follows.
-    found = await database.fetch(query, first, start, limit + 1, *filters)
-    rows = [(row["seq"], row["entry"]) for row in found[:limit]]
-    return rows, rows[-1][0] if len(found) > limit else None
+        return items, None, unreadable  # nobody and nothing has a name that an entry cannot hold
+    following: int | None = MAX_INTEGER if before is None else before
+    wanted = limit
+    while following is not None and len(items) < limit and len(unreadable) < UNREADABLE_LIMIT:
+        # One more tells whether another page follows.
+        rows = await database.fetch(query, following, start, wanted + 1, *filters)
+        taken = 0
+        for row in rows[:wanted]:
+            if len(items) == limit:
+                break
+            taken += 1
+            try:
+                items.append(read(row["seq"], row["entry"]))
+            except ValueError:
+                unreadable.append(row["seq"])
+        following = rows[taken - 1]["seq"] if len(rows) > taken else None
+        wanted = PAGE_LIMIT
+    tell_unreadable(unreadable)
+    if not items and following is not None:
+        raise EntryUnreadable(
+            f"{len(unreadable)} entries of the audit log in a row cannot be read; "
+            f"`before: {following}` goes on behind them, and `audit fsck` names them."
+        )
+    return items, following, unreadable

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from subgraph.audit.invocations import FinishedInvocation
-from subgraph.errors import InputInvalid
+from subgraph.audit.invocations import FinishedInvocation, InterruptedInvocation, parse_ended
+from subgraph.errors import InputInvalid, StorageUnavailable
 from subgraph.storage import Database
+
+logger = logging.getLogger(__name__)
+
+
+class EntryUnreadable(StorageUnavailable):
+    """An entry of the audit log is not one that this program writes; `audit fsck` names all such entries."""
 
 
 def in_utc(since: datetime) -> datetime:
@@ -24,24 +31,43 @@ def in_utc(since: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RecordedInvocation:
-    """A finished invocation and where it stands in the log."""
+    """An invocation that finished or was cut off, and where that stands in the log."""
 
     seq: int
-    entry: FinishedInvocation
+    entry: FinishedInvocation | InterruptedInvocation
 
 
 async def find_invocations(
     database: Database, invocation_ids: Sequence[UUID]
 ) -> dict[UUID, RecordedInvocation]:
-    """Find the entries that finished invocations, in one query; those that are not there are left out.
+    """Find how invocations ended, in one query; those that are not there are left out.
 
-    Raises `StorageUnavailable`.
+    Of one that was recorded as cut off and ended all the same, the end is found. Raises `StorageUnavailable`,
+    and `EntryUnreadable` where all that is there cannot be read.
     """
-    rows = await database.fetch("invocations_get", list(invocation_ids))
-    return {
-        row["invocation_id"]: RecordedInvocation(row["seq"], FinishedInvocation.parse(row["entry"]))
-        for row in rows
-    }
+    found: dict[UUID, RecordedInvocation] = {}
+    unreadable: list[int] = []
+    for row in await database.fetch("invocations_get", list(invocation_ids)):
+        try:
+            found[row["invocation_id"]] = RecordedInvocation(row["seq"], parse_ended(row["entry"]))
+        except ValueError:
+            unreadable.append(row["seq"])
+    tell_unreadable(unreadable)
+    if unreadable and not found:
+        raise EntryUnreadable(
+            f"Entry {unreadable[0]} of the audit log is not one that this program writes; see `audit fsck`."
+        )
+    return found
+
+
+def tell_unreadable(places: Sequence[int]) -> None:
+    """Have the operator's log say which entries were left out of an answer."""
+    if places:
+        logger.warning(
+            "%d entries of the audit log cannot be read, the first of them %d; see `audit fsck`",
+            len(places),
+            min(places),
+        )
 
 
 async def count_invocations(database: Database, paths: Sequence[str], since: datetime) -> dict[str, int]:

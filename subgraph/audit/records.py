@@ -189,15 +189,25 @@ class AuditRecord:
         """The capability that it is about."""
         return self._text("capability")
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Where the record is found."""
         return address_of(self.body)
 
-    @property
+    @cached_property
     def markdown(self) -> str:
         """The record as text."""
         return markdown_of(self.body)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether all of that can be told: an entry that this program did not write may hold anything."""
+        try:
+            if not all(isinstance(self.body[name], str) for name in ("id", "kind", "level", "actor")):
+                return False
+            return self.at.tzinfo is not None and bool(self.address) and bool(self.markdown)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+            return False
 
     def _text(self, key: str) -> str | None:
         value = self.body.get(key)
@@ -289,4 +299,5 @@ async def find_record(database: Database, address: str) -> list[AuditRecord]:
     second = _EPOCH + timedelta(seconds=int(seconds))
     rows = await database.fetch("decisions_at", second, second + timedelta(seconds=1), digits, SHARED_LIMIT)
     records: Iterable[AuditRecord] = (AuditRecord(row["seq"], row["entry"]) for row in rows)
-    return [record for record in records if record.address == f"{SCHEME}{path}"]
+    # One that cannot be read has no address, so it is none that anybody asks for.
+    return [each for each in records if each.is_readable and each.address == f"{SCHEME}{path}"]

@@ -21,12 +21,14 @@ _TABLES = {
     "entry_hour": "r",
     "invocation_hour": "r",
     "log_head": "r",
+    "log_mark": "r",
+    "run_watch": "r",
     "tally_hour": "r",
     "tally_total": "r",
     "tile": "r",
 }
 _PARTITION = re.compile(r"entry_[0-9]{8,}")
-_ALLOWED = {("append", "EXECUTE"), ("maintain", "EXECUTE")}
+_ALLOWED = {(name, "EXECUTE") for name in ("append", "maintain", "next_unended", "interrupt")}
 
 # Bits of `pg_trigger.tgtype`: 1 for each row, 2 before, 4 INSERT, 8 DELETE, 16 UPDATE, 32 TRUNCATE.
 _APPEND_ONLY = ("append_only", 2 | 8 | 16 | 32, "audit.refuse_change")

@@ -27,9 +27,10 @@ from subgraph.cli.routed import (
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
-from subgraph.decision_log import RecordedDecision, Replay
+from subgraph.decision_log import Replay
 from subgraph.dispatch import Dispatched
 from subgraph.principal import Principal
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing_desk import Entries
 from subgraph.service import Service
 

@@ -11,9 +11,9 @@ from typing import Any
 from subgraph.audit import ErrorNote
 from subgraph.chain_run import StepRun
 from subgraph.cli.output import say, say_fact
-from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing import Consultation, Decision
 from subgraph.routing_desk import skill_input
 

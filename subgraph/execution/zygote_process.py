@@ -21,7 +21,7 @@ from subgraph.execution.protocol import (
 )
 from subgraph.execution.run import Imports
 
-_ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 """Bound of one exchange. Loading takes milliseconds, a start half a second on an idle machine."""
 
 WASM_ZYGOTE = "subgraph.execution.zygote"
@@ -63,7 +63,7 @@ class ZygoteProcess:
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
-        ours.settimeout(_ANSWER_SECONDS)
+        ours.settimeout(ANSWER_SECONDS)
         self._control = ours
         with theirs:
             # By exec and with an empty environment: it must not hold what the service knows.

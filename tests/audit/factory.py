@@ -19,7 +19,7 @@ def finished(**changes: Any) -> FinishedInvocation:
         "content_hash": "a" * 64,
         "at": NOON,
         "invocation_id": str(uuid.uuid4()),
-        "executor": "wasm",
+        "executor": "WASM",
         "exit_code": 0,
         "started_at": NOON - timedelta(microseconds=812),
         "ended_at": NOON,

@@ -111,7 +111,7 @@ def test_a_finished_invocation_is_written_with_every_field() -> None:
         "skill": "cuo/cpo/prd-author",
         "contentHash": "a" * 64,
         "invocationId": "7a3f7a52-58a4-4a52-8a0f-0a8f7bb0a6a1",
-        "executor": "wasm",
+        "executor": "WASM",
         "exitCode": 137,
         "startedAt": "2026-11-20T12:00:00.122644Z",
         "endedAt": "2026-11-20T12:00:00.123456Z",

@@ -81,6 +81,7 @@ def test_an_empty_log_has_no_rates_and_no_latencies(dsn: str) -> None:
     async def scenario(db: Database, figures: dict[str, Kpi]) -> None:
         assert list(figures) == [figure.name for figure in FIGURES]
         assert {each.name for each in figures.values() if each.value is not None} == {
+            "invocations_interrupted",
             "invocations_refused",
             "host_calls_denied",
         }

@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 from pydantic import SecretStr
 
-from subgraph.decision_log import RecordedDecision
 from subgraph.dispatch import Dispatched
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing import Decision, route
 from subgraph.routing.extractors import extract
 from tests.support.guests import ECHO

@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 
 from subgraph import routing
 from subgraph.api.types.invocation import InvocationError
-from subgraph.audit import ChainStepNote, FinishedInvocation
+from subgraph.audit import ChainStepNote, FinishedInvocation, InterruptedInvocation
 from subgraph.chain_run import StepRun, StepStatus
 from subgraph.execution.invocation import Invocation as ExecutedInvocation
 
@@ -48,7 +48,7 @@ class InvocationResult:
         )
 
     @classmethod
-    def recorded(cls, entry: FinishedInvocation) -> Self:
+    def recorded(cls, entry: FinishedInvocation | InterruptedInvocation) -> Self:
         """Present what the ledger keeps of a run."""
         return cls(
             exit_code=entry.exit_code,

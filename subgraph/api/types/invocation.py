@@ -21,7 +21,10 @@ strawberry.enum(
 
 @strawberry.type(description="Why an invocation did not end well.")
 class InvocationError:
-    code: str = strawberry.field(description="Stable code, such as LIMIT_EXCEEDED or EXECUTION_FAILED.")
+    code: str = strawberry.field(
+        description="Stable code, such as LIMIT_EXCEEDED or EXECUTION_FAILED. INTERRUPTED: the service ended "
+        "while the skill ran, and nobody knows how far it came."
+    )
     message: str = strawberry.field(description="What happened, for a person.")
 
     @classmethod
@@ -50,17 +53,21 @@ class Invocation:
     skill_name: str = strawberry.field(description="Short name of the skill.")
     actor: str = strawberry.field(description="Who asked for the run.")
     exit_code: int = strawberry.field(
-        description="0; 1 the skill failed; 124 over time or fuel; 126 it tried what was not granted, or was "
-        "revoked; 137 over memory, output or host calls."
+        description="0; 1 the skill failed, or was cut off; 124 over time or fuel; 126 it tried what was not "
+        "granted, or was revoked; 137 over memory, output or host calls."
     )
     started_at: datetime = strawberry.field(description="When the run was asked of a worker.")
-    ended_at: datetime = strawberry.field(description="When it had ended.")
+    ended_at: datetime = strawberry.field(
+        description="When it had ended; of a run that was cut off, when that was found."
+    )
     executor: Executor = strawberry.field(description="By what the skill was run.")
     capabilities_granted: list[str] = strawberry.field(
         description="Capabilities that the run had, all of them granted."
     )
     content_hash: str = strawberry.field(description="Hash of the skill's files as they were run.")
-    elapsed_us: int = strawberry.field(description="Time in the worker, in microseconds.")
+    elapsed_us: int = strawberry.field(
+        description="Time in the worker, in microseconds; 0 where it was cut off."
+    )
     error: InvocationError | None = strawberry.field(description="Null when the exit code is 0.")
     host_call_count: int = strawberry.field(description="Calls of the host's functions that the run made.")
     host_calls: list[HostCall] = strawberry.field(

@@ -16,9 +16,10 @@ from subgraph.api.types.chain_step import ChainStep, InvocationResult
 from subgraph.api.types.consultation import ModelConsultation
 from subgraph.api.types.invocation import InvocationError
 from subgraph.api.types.persona import Deferral, Persona
-from subgraph.decision_log import RecordedDecision, Replay
+from subgraph.decision_log import Replay
 from subgraph.dispatch import Dispatched
 from subgraph.lifecycle import Moment
+from subgraph.recorded_decision import RecordedDecision
 from subgraph.routing_desk import skill_input
 
 strawberry.enum(
