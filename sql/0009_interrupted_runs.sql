@@ -120,3 +120,7 @@ $$;
 
 REVOKE ALL ON FUNCTION audit.next_unended(interval, integer), audit.interrupt(bigint, bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit.next_unended(interval, integer), audit.interrupt(bigint, bytea) TO cyberos_service;
+
+-- Readers know no times before the year 1 or after 9999; what stands in the log by now, stands there.
+ALTER TABLE audit.entry ADD CONSTRAINT entry_recorded_within_the_calendar
+    CHECK (recorded_at > '0001-01-02Z' AND recorded_at < '9999-12-30Z') NOT VALID;

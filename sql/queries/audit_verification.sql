@@ -41,8 +41,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 -- name: audit_columns
 -- The next $3 entries from $1 to before $2 with all that is derived from each; `bucket` as in the tally.
+-- PostgreSQL knows times before the year 1 and after 9999, Python does not; here and below they come as its bounds.
 SELECT
-    seq, entry, entry_id, kind, level, recorded_at, actor, skill_path, invocation_id, exit_code, elapsed_us,
+    seq, entry, entry_id, kind, level, actor, skill_path, invocation_id, exit_code, elapsed_us,
+    greatest(least(recorded_at, '9999-12-30Z'), '0001-01-02Z') AS recorded_at,
     CASE WHEN elapsed_us IS NULL THEN -1
         ELSE floor(8 * ln(greatest(elapsed_us, 1)::double precision) / ln(2::double precision))::integer
     END AS bucket
@@ -59,7 +61,8 @@ END
 
 -- name: audit_tally_rows
 -- How many entries of each sort each hour has.
-SELECT hour, kind, level, executor, outcome, bucket, entries FROM audit.tally_hour
+SELECT greatest(least(hour, '9999-12-30Z'), '0001-01-02Z') AS hour, kind, level, executor, outcome, bucket, entries
+FROM audit.tally_hour
 
 -- name: audit_total_rows
 -- All counts of the tally over all hours, and the microseconds that their entries took.
@@ -67,11 +70,12 @@ SELECT kind, level, executor, outcome, bucket, entries, elapsed_us FROM audit.ta
 
 -- name: audit_hour_rows
 -- The first entry of each hour.
-SELECT hour, first_seq FROM audit.entry_hour
+SELECT greatest(least(hour, '9999-12-30Z'), '0001-01-02Z') AS hour, first_seq FROM audit.entry_hour
 
 -- name: audit_invocation_rows
 -- How many invocations of each skill each hour has, and between which entries.
-SELECT skill_path, hour, invocations, first_seq, last_seq FROM audit.invocation_hour
+SELECT skill_path, greatest(least(hour, '9999-12-30Z'), '0001-01-02Z') AS hour, invocations, first_seq, last_seq
+FROM audit.invocation_hour
 
 -- name: audit_settled
 -- The entry before which every run that was started is noted to have an end.

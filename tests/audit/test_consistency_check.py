@@ -249,14 +249,25 @@ def test_the_service_appends_and_maintains_without_a_finding(dsn: str) -> None:
     assert with_database(dsn, scenario) == ()
 
 
-@pytest.mark.parametrize("at", ["infinity", "-infinity"])
-def test_an_entry_of_no_time_is_a_finding_and_not_a_failure(dsn: str, at: str) -> None:
+@pytest.mark.parametrize(
+    "at",
+    [
+        "infinity",
+        "-infinity",
+        "12026-11-20T12:00:00Z",
+        "4713-01-02 BC",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-30Z",
+    ],
+)
+def test_an_entry_of_no_time_that_readers_know_is_a_finding_and_not_a_failure(dsn: str, at: str) -> None:
     odd = canonical(orjson.loads(finished().encode()) | {"at": at})
 
     async def scenario(database: Database) -> tuple[Finding, ...]:
         with pytest.raises(asyncpg.CheckViolationError):
             await append(database, [odd])
-        await execute(dsn, "ALTER TABLE audit.entry DROP CONSTRAINT entry_recorded_at_check")
+        for constraint in ("entry_recorded_at_check", "entry_recorded_within_the_calendar"):
+            await execute(dsn, f"ALTER TABLE audit.entry DROP CONSTRAINT {constraint}")
         await append(database, [entry(0), odd, entry(2)])
         return await check_structure(database)
 
