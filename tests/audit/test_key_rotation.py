@@ -32,7 +32,7 @@ def test_a_rotated_key_signs_at_the_next_checkpoint_of_a_process_that_runs(
             assert (retired, Verifier.parse(operator.vkey)) == (before, current)
             assert (log.keys / f"checkpoint-{retired.key_id.hex()}.pub").read_text() == f"{retired.vkey}\n"
             assert (log.keys / f"{KEY_NAME}.pub").read_text() == f"{current.vkey}\n"
-            seed = old_private.strip().rpartition("+")[2]
+            seed = old_private.strip().split("+", 4)[4]  # which may have more of them
             assert not [path for path in log.keys.iterdir() if seed in path.read_text()]
             assert await running.publish() == older, "what was signed stays signed"
             await log.grow(1)
