@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from ctypes import byref
 from functools import partial
 
@@ -22,14 +21,10 @@ from subgraph.execution.component_values import (
     taken_texts,
     text_of,
 )
+from tests.support.memory import resident_bytes
 
 HALF_OF_A_PAIR = "\ud800"
 TEXTS = st.text(st.characters(codec="utf-8"))
-
-
-def in_use() -> int:
-    """Bytes of this process in memory at most until now."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @given(text=TEXTS)
@@ -88,7 +83,7 @@ def test_half_of_a_surrogate_pair_leaves_the_value_as_it_was() -> None:
 
 def test_what_is_taken_is_freed_and_leaves_nothing_to_free_again() -> None:
     text, times = "x" * 1_000_000, 300
-    before = in_use()
+    before = resident_bytes()
     for _ in range(times):
         one, many = Value(), Value()
         put_text(one, text)
@@ -99,4 +94,4 @@ def test_what_is_taken_is_freed_and_leaves_nothing_to_free_again() -> None:
         with pytest.raises(UnicodeEncodeError):
             put_texts(many, [text, HALF_OF_A_PAIR])
     # One of the three kept each time would be 300 MB.
-    assert in_use() - before < 100_000_000
+    assert resident_bytes() - before < 100_000_000
