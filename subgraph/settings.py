@@ -309,14 +309,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _listen_safely(self) -> Self:
-        named = {"CYBEROS_JWT_AUDIENCE": self.jwt_audience, "CYBEROS_JWT_ISSUER": self.jwt_issuer}
-        given = [name for name, value in named.items() if value is not None]
-        if given and not self.authenticated:
-            raise ValueError(
-                f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for authentication, and nothing "
-                "says what signs tokens: set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY too. Without one whoever "
-                "reaches this service is its operator"
-            )
         if self.authenticated and self.jwt_audience is None:
             raise ValueError(
                 "CYBEROS_JWT_AUDIENCE must name this service: without it a token that was issued "
@@ -328,6 +320,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"refusing to listen on {self.host} without authentication: "
                 "set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY, or listen on 127.0.0.1"
+            )
+        named = {"CYBEROS_JWT_AUDIENCE": self.jwt_audience, "CYBEROS_JWT_ISSUER": self.jwt_issuer}
+        given = [name for name, value in named.items() if value is not None]
+        if given and not self.authenticated:
+            raise ValueError(
+                f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for authentication, and nothing "
+                "says what signs tokens: set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY too. Without one whoever "
+                "reaches this service is its operator"
             )
         return self
 

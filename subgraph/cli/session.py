@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 import typer
 
 from subgraph.cli.output import say
+from subgraph.directories import prepare_directories
 from subgraph.errors import SubgraphError
 from subgraph.principal import Principal, Scope, account_actor
 from subgraph.service import Service
@@ -65,9 +66,11 @@ def _service(*, runs_skills: bool, workspace: Path | None) -> Service:
         settings = load_settings(os.environ)
         if workspace is not None:
             settings = settings.model_copy(update={"workspace": workspace})
-        return Service(settings, runs_skills=runs_skills, loads_clients=False)
+        service = Service(settings, runs_skills=runs_skills, loads_clients=False)
+        prepare_directories(settings)
     except ValueError as error:
         fail(str(error), MISUSED)
+    return service
 
 
 def operator() -> Principal:
