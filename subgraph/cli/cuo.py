@@ -49,7 +49,7 @@ app = typer.Typer(
 
 @app.command()
 def catalog(format_: AsFormat = Format.TEXT) -> None:
-    """List the skills that are routed to, and their keywords."""
+    """List the skills that are routed to, and how many keywords each has; `skills` lists the words."""
 
     async def work(service: Service, principal: Principal) -> Entries:
         return await service.routing_desk.entries(principal)
@@ -157,7 +157,7 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
 
     found = with_service(work)
     if found is None:
-        fail("no decision with this ID is recorded", REFUSED)
+        fail("INPUT_INVALID: no decision with this ID is recorded", REFUSED)
     decision, run = found.decision, None if found.run is None else found.run.entry
     if format_ is Format.JSON:
         say_json(recorded_as_json(found))

@@ -182,8 +182,9 @@ def reinstate(skill: SkillName, note: Note = None) -> None:
 
 
 class TierChoice(StrEnum):
-    """Tiers that can be decided; builtin is a place."""
+    """Tiers that can be decided; builtin is for the skills that are."""
 
+    BUILTIN = "builtin"
     LOCAL = "local"
     VERIFIED = "verified"
     UNTRUSTED = "untrusted"
@@ -191,7 +192,13 @@ class TierChoice(StrEnum):
 
 def trust(
     skill: SkillName,
-    tier: Annotated[TierChoice, typer.Argument(help="How far it is trusted from now on.")],
+    tier: Annotated[
+        TierChoice,
+        typer.Argument(
+            help="How far it is trusted from now on; builtin gives a skill that ships with the service "
+            "its own tier back."
+        ),
+    ],
     reviewed: Reviewed = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
