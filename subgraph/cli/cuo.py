@@ -27,6 +27,7 @@ from subgraph.cli.routed import (
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
+from subgraph.cli.version import options
 from subgraph.decision_log import Replay
 from subgraph.dispatch import Dispatched
 from subgraph.principal import Principal
@@ -45,6 +46,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.callback()(options)
 
 
 @app.command()

@@ -115,6 +115,7 @@ def test_a_run_ends_with_the_exit_code_of_the_skill(shell: Shell) -> None:
         (("grant", "echo", "write_file"), 1, "CAPABILITY_DENIED"),
         (("revoke-capability", "echo", "list_dir(notes)"), 1, "was not granted"),
         (("limits", "echo"), 2, "--reset"),
+        (("limits", "echo", "--executor", "auto"), 2, "not one of"),
         (("audit", "--since", "yesterday"), 2, "no time"),
         (("approve", "7d0f2e52-0000-4000-8000-000000000000"), 1, "INPUT_INVALID"),
         (("inspect", "nobody"), 1, "SKILL_NOT_FOUND"),
