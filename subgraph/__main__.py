@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from subgraph import __version__
 from subgraph.api.app import build_app
 from subgraph.api.http_protocol import BoundedHttpProtocol
+from subgraph.directories import prepare_directories
 from subgraph.errors import SubgraphError
 from subgraph.settings import load_settings
 
@@ -42,7 +43,7 @@ class _Server(uvicorn.Server):
         try:
             await self._service.enter_async_context(self._app.router.lifespan_context(self._app))
         except SubgraphError as error:
-            sys.stderr.write(f"cannot start: {error.message}\n")
+            sys.stderr.write(f"cannot start: {error.code}: {error.message}\n")
             self.should_exit = True
             return
         await super().startup(sockets)
@@ -79,6 +80,7 @@ def main() -> int:
     try:
         app = build_app(settings)
         listener = _listen(settings.host, settings.port)
+        prepare_directories(settings)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"cannot start: {error}\n")
         return 2

@@ -71,6 +71,10 @@ class GrantRequired(SubgraphError):
     code = "GRANT_REQUIRED"
 
 
+class GrantDenied(GrantRequired):
+    """An operator was asked for this capability and has denied it; use `grantCapability`."""
+
+
 class GrantStale(SubgraphError):
     """The skill changed since its capabilities were granted; review it and grant again."""
 

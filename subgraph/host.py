@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from subgraph.catalog import SkillHeader
+from subgraph.directories import prepare_directories
 from subgraph.execution.invocation import Executor, Invocation
 from subgraph.oversight import Oversight
 from subgraph.principal import LOCAL_OPERATOR, Principal
@@ -28,7 +29,7 @@ class SkillHost:
     `directories` hold skills of your own, trusted as those of `CYBEROS_SKILL_ROOTS` are, in whose place they
     come; builtin and installed skills are there as well. All else is as the `CYBEROS_*` settings have it, or
     `settings` where they are given. What is done is recorded as done by `actor`. Raises `ValueError` for
-    settings that cannot be.
+    settings that cannot be, directories that cannot be made or written to among them.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class SkillHost:
             roots = tuple(Path(directory).expanduser().absolute() for directory in directories)
             chosen = chosen.model_copy(update={"skill_roots": roots})
         self._principal: Principal = LOCAL_OPERATOR if actor is None else replace(LOCAL_OPERATOR, actor=actor)
+        self._settings = chosen
         self._service = Service(chosen, loads_clients=False)
 
     async def __aenter__(self) -> Self:
+        prepare_directories(self._settings)
         await self._service.__aenter__()
         return self
 

@@ -152,11 +152,11 @@ class Oversight:
         return self._trust(await self._catalog.activate(name))
 
     async def what_trust_opens(self, principal: Principal, name: str, tier: TrustTier) -> str:
-        """Say what `trust` would open, before an operator does it (`skill:read`)."""
+        """Say what `trust` would open, before an operator does it (`skill:read`). Raises as that does."""
         principal.require(Scope.READ)
         self._authority.ensure_current()
         skill = await self._catalog.activate(name)
-        return what_opens(skill.header.path, self._broker.tier(skill), tier)
+        return what_opens(skill.header.path, self._broker.tier(skill), self._moved_to(skill, tier))
 
     # Decisions
 
@@ -250,15 +250,14 @@ class Oversight:
         """Move a skill to another trust tier (`skill:grant`); the answer warns of what that opens.
 
         A tier above the one of its place holds for the bytes that the skill has now. Raises as `grant`, and
-        `InputInvalid` for BUILTIN, which is a place and no decision.
+        `InputInvalid` for BUILTIN, which gives the skills that ship with the service their place back alone.
         """
         principal.require(Scope.GRANT)
-        if tier is TrustTier.BUILTIN:
-            raise InputInvalid("BUILTIN is for the skills that ship with the service; use LOCAL")
         skill = await self._reviewed(name, reviewed_hash)
         before = self._broker.tier(skill)
-        if before is TrustTier.BUILTIN and tier is TrustTier.LOCAL:
-            raise InputInvalid("a builtin skill is trusted as LOCAL ones are; nothing would change")
+        tier = self._moved_to(skill, tier)
+        # The place is no decision, and LOCAL is what gives it back: `Broker.tier`.
+        decided = TrustTier.LOCAL if tier is TrustTier.BUILTIN else tier
         warning = what_opens(skill.header.path, before, tier)
         await self._authority.trust(
             ChangedTrust(
@@ -266,7 +265,7 @@ class Oversight:
                 skill=skill.header.path,
                 content_hash=skill.content_hash,
                 before=before.value,
-                after=tier.value,
+                after=decided.value,
                 warning=warning,
             )
         )
@@ -307,6 +306,18 @@ class Oversight:
             )
         )
         return self._trust(skill)
+
+    def _moved_to(self, skill: ActivatedSkill, tier: TrustTier) -> TrustTier:
+        """Return the tier that a skill has once an operator decided for one. Raises `InputInvalid`."""
+        if tier_by_place(skill.header) is not TrustTier.BUILTIN:
+            if tier is TrustTier.BUILTIN:
+                raise InputInvalid("BUILTIN is for the skills that ship with the service; use LOCAL")
+            return tier
+        if not tier.trusted:
+            return tier
+        if self._broker.tier(skill) is TrustTier.BUILTIN:
+            raise InputInvalid("it is BUILTIN, and trusted as LOCAL ones are; nothing would change")
+        return TrustTier.BUILTIN
 
     def _trust(self, skill: ActivatedSkill, warning: str | None = None) -> SkillTrust:
         tier = self._broker.tier(skill)

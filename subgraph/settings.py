@@ -24,7 +24,10 @@ LONGEST_TIME_MS = 600_000
 
 _PREFIX = "CYBEROS_"
 
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?", re.ASCII)
+_BUCKET = re.compile(r"s3://([^/]+)((?:/[^/]+)*)/?")
+_BUCKET_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
+_BUCKET_PREFIX = re.compile(r"[\w!.*'()/-]*", re.ASCII)
+_BUCKET_NAME_LENGTHS = range(3, 64)  # those of S3
 
 
 def refuse_unknown_settings(environment: Mapping[str, str]) -> None:
@@ -58,6 +61,14 @@ def bundled(name: str) -> Path:
     return packed if packed.is_dir() else package.parent / name
 
 
+def _absolute(path: Path) -> Path:
+    """Resolve `~` and what is relative. Raises `ValueError` for the home of an account that there is not."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with the home of an account that is not known") from None
+
+
 def _check_gateway(address: str) -> None:
     """Raise `ValueError` for what is no address, holds a password, or sends queries in clear."""
     no_address = ValueError("CYBEROS_LLM_URL is written as https://host/v1")
@@ -74,6 +85,25 @@ def _check_gateway(address: str) -> None:
         raise ValueError(
             "CYBEROS_LLM_URL must be https: queries and the key would cross the network in clear; "
             "http is for a gateway on this machine"
+        )
+
+
+def _check_bucket(address: str) -> None:
+    """Raise `ValueError` for what is no address of a bucket, or names one that cannot be."""
+    parts = _BUCKET.fullmatch(address)
+    if parts is None:
+        raise ValueError("it is written as s3://bucket or s3://bucket/prefix")
+    name, prefix = parts.groups()
+    if len(name) not in _BUCKET_NAME_LENGTHS:
+        raise ValueError(f"the name of a bucket has 3 to 63 characters; {name[:64]!r} has {len(name)}")
+    if _BUCKET_NAME.fullmatch(name) is None:
+        raise ValueError(
+            "the name of a bucket has lower-case letters, digits, dots and hyphens, and begins and ends "
+            "with a letter or a digit"
+        )
+    if _BUCKET_PREFIX.fullmatch(prefix) is None:
+        raise ValueError(
+            "the prefix in a bucket has letters of ASCII, digits and !-_.*'() between its slashes"
         )
 
 
@@ -228,8 +258,8 @@ class Settings(BaseSettings):
 
     @field_validator("home", mode="after")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute_home(cls, home: Path) -> Path:
+        return _absolute(home)
 
     @field_validator(
         "workspace",
@@ -242,20 +272,20 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _absolute_or_none(cls, directory: Path | None) -> Path | None:
-        return None if directory is None else directory.expanduser().absolute()
+        return None if directory is None else _absolute(directory)
 
     @field_validator("skill_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(Path(part).expanduser().absolute() for part in value.split(os.pathsep) if part)
+            return tuple(_absolute(Path(part)) for part in value.split(os.pathsep) if part)
         return value
 
     @field_validator("checkpoint_bucket", mode="after")
     @classmethod
     def _is_bucket(cls, address: str | None) -> str | None:
-        if address is not None and _BUCKET.fullmatch(address) is None:
-            raise ValueError("it is written as s3://bucket or s3://bucket/prefix")
+        if address is not None:
+            _check_bucket(address)
         return address
 
     @model_validator(mode="after")
@@ -290,6 +320,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"refusing to listen on {self.host} without authentication: "
                 "set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY, or listen on 127.0.0.1"
+            )
+        named = {"CYBEROS_JWT_AUDIENCE": self.jwt_audience, "CYBEROS_JWT_ISSUER": self.jwt_issuer}
+        given = [name for name, value in named.items() if value is not None]
+        if given and not self.authenticated:
+            raise ValueError(
+                f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for authentication, and nothing "
+                "says what signs tokens: set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY too. Without one whoever "
+                "reaches this service is its operator"
             )
         return self
 

@@ -85,6 +85,11 @@ def test_one_alone_has_a_port_from_the_start() -> None:
         ({"CYBEROS_PORT": "http"}, "CYBEROS_PORT: Input should be a valid integer"),
         ({"CYBEROS_HOST": "192.0.2.1"}, "refusing to listen on 192.0.2.1 without authentication"),
         ({"CYBEROS_JWT_KEY": "s" * 32}, "CYBEROS_JWT_AUDIENCE must name this service"),
+        ({"CYBEROS_JWT_AUDIENCE": "a"}, "CYBEROS_JWT_AUDIENCE is for authentication"),
+        (
+            {"CYBEROS_PORT": "0", "CYBEROS_HOME": "/proc/nope"},
+            "cannot start: CYBEROS_HOME: /proc/nope cannot be made",
+        ),
         (
             {"CYBEROS_JWT_KEY": "short", "CYBEROS_JWT_AUDIENCE": "a"},
             "CYBEROS_JWT_KEY needs at least 32 bytes",
@@ -111,7 +116,7 @@ def test_ctrl_c_ends_it_without_a_traceback(dsn: str, built: None, tmp_path: Pat
 def test_a_start_without_its_database_is_one_line() -> None:
     ended = attempt(CYBEROS_DATABASE_URL="postgresql://nobody:hidden@127.0.0.1:1/none")
     assert ended.returncode == 1
-    assert "cannot start: the database cannot be reached" in ended.stderr.lower()
+    assert "cannot start: STORAGE_UNAVAILABLE: The database cannot be reached" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "hidden" not in ended.stderr
 

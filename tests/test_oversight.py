@@ -192,6 +192,27 @@ def test_builtin_is_a_place_and_no_decision(running: RunningService) -> None:
     running.write("no-builtin")
     with pytest.raises(InputInvalid, match="BUILTIN is for the skills that ship"):
         running.run(running.service.oversight.trust(OPERATOR, "no-builtin", TrustTier.BUILTIN))
+    with pytest.raises(InputInvalid, match="BUILTIN is for the skills that ship"):
+        running.run(running.service.oversight.what_trust_opens(OPERATOR, "no-builtin", TrustTier.BUILTIN))
+
+
+@pytest.mark.parametrize("back", [TrustTier.BUILTIN, TrustTier.LOCAL])
+def test_a_builtin_skill_gets_its_place_back(running: RunningService, back: TrustTier) -> None:
+    oversight, name = running.service.oversight, f"shipped-{back.value.lower()}"
+    write_skill(running.settings.builtin_skills_dir, name)
+    running.run(running.service._catalog.scan())
+    with pytest.raises(InputInvalid, match="nothing would change"):
+        running.run(oversight.trust(OPERATOR, name, back))
+    running.run(oversight.trust(OPERATOR, name, TrustTier.UNTRUSTED))
+    assert running.run(oversight.trust_of(OPERATOR, name)).tier is TrustTier.UNTRUSTED
+    said = running.run(oversight.what_trust_opens(OPERATOR, name, back))
+    assert "from UNTRUSTED to BUILTIN: its scripts run as programs" in said
+    decided = running.run(oversight.trust(OPERATOR, name, back))
+    assert (decided.tier, decided.warning) == (TrustTier.BUILTIN, said)
+    assert running.run(oversight.trust_of(OPERATOR, name)).warning is None
+    entry = running.entries(name)[-1]
+    assert (entry["kind"], entry["before"], entry["after"]) == ("trust.changed", "UNTRUSTED", "LOCAL")
+    assert entry["warning"] == said
 
 
 def test_limits_of_one_skill_replace_those_of_its_tier(running: RunningService) -> None:

@@ -147,3 +147,59 @@ def test_half_a_gateway_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> N
     with pytest.raises(ValueError, match=r"\A.*CYBEROS_LLM_URL") as caught:
         load_settings(os.environ)
     assert "Value error" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["CYBEROS_JWT_AUDIENCE"], "CYBEROS_JWT_AUDIENCE is"),
+        (["CYBEROS_JWT_ISSUER"], "CYBEROS_JWT_ISSUER is"),
+        (["CYBEROS_JWT_AUDIENCE", "CYBEROS_JWT_ISSUER"], "CYBEROS_JWT_AUDIENCE and CYBEROS_JWT_ISSUER are"),
+    ],
+)
+def test_half_an_authentication_is_no_service_for_everybody(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], names: str
+) -> None:
+    for name in given:
+        monkeypatch.setenv(name, "https://issuer.example")
+    with pytest.raises(ValueError, match=rf"\A{names} .*set CYBEROS_JWKS_URL or CYBEROS_JWT_KEY too"):
+        load_settings(os.environ)
+    monkeypatch.setenv("CYBEROS_JWT_AUDIENCE", "skills")
+    monkeypatch.setenv("CYBEROS_JWT_KEY", "s" * 32)
+    assert load_settings(os.environ).authenticated
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("bucket", "is written as s3://bucket"),
+        ("https://bucket", "is written as s3://bucket"),
+        ("s3://", "is written as s3://bucket"),
+        ("s3://bucket//prefix", "is written as s3://bucket"),
+        ("s3://b", "3 to 63 characters; 'b' has 1"),
+        ("s3://" + "b" * 64, "3 to 63 characters; .* has 64"),
+        ("s3://Bucket", "lower-case letters"),
+        ("s3://my_bucket", "lower-case letters"),
+        ("s3://bucket-", "ends with a letter or a digit"),
+        ("s3://bucket/tiền-tố", "the prefix"),
+    ],
+)
+def test_what_is_wrong_with_a_bucket_is_said(
+    monkeypatch: pytest.MonkeyPatch, address: str, cause: str
+) -> None:
+    monkeypatch.setenv("CYBEROS_CHECKPOINT_BUCKET", address)
+    with pytest.raises(ValueError, match=rf"\ACYBEROS_CHECKPOINT_BUCKET: .*{cause}"):
+        load_settings(os.environ)
+
+
+@pytest.mark.parametrize("address", ["s3://abc", "s3://" + "b" * 63, "s3://a.b-c/d_e/(f)/"])
+def test_other_buckets_can_be(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("CYBEROS_CHECKPOINT_BUCKET", address)
+    assert Settings().checkpoint_bucket == address
+
+
+@pytest.mark.parametrize("name", ["CYBEROS_HOME", "CYBEROS_WORKSPACE", "CYBEROS_SKILL_ROOTS"])
+def test_the_home_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "~nobody-of-this-name/x")
+    with pytest.raises(ValueError, match=f"{name}: .*account that is not known"):
+        load_settings(os.environ)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from subgraph.capabilities.authority import Authority
-from subgraph.capabilities.decisions import CapabilityRequest, Grant, RequestState
+from subgraph.capabilities.decisions import Grant, RequestState
 from subgraph.capabilities.trust import TrustTier, tier_by_place
 from subgraph.capabilities.vocabulary import (
     CAPABILITY_NAMES,
@@ -16,7 +16,7 @@ from subgraph.capabilities.vocabulary import (
     recorded_capability,
 )
 from subgraph.catalog import ActivatedSkill
-from subgraph.errors import CapabilityDenied, GrantRequired, GrantStale, SkillRevoked
+from subgraph.errors import CapabilityDenied, GrantDenied, GrantRequired, GrantStale, SkillRevoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Broker:
                 if any(declared.covers(capability) for declared in self.declared(skill))
             )
         for capability in self.missing(skill, wanted):
-            raise GrantRequired(self._nobody_granted(skill, capability))
+            raise self._not_granted(skill, capability)
         return wanted
 
     def lacking(self, skill: ActivatedSkill, names: Collection[str] | None) -> list[Capability]:
@@ -85,7 +85,7 @@ class Broker:
     def check_held(self, skill: ActivatedSkill, names: Collection[str] | None) -> None:
         """Raise `GrantRequired` where `lacking` finds something."""
         for capability in self.lacking(skill, names):
-            raise GrantRequired(self._nobody_granted(skill, capability))
+            raise self._not_granted(skill, capability)
 
     def permits(
         self, skill: ActivatedSkill, capabilities: Sequence[Capability], name: str, target: str
@@ -110,8 +110,11 @@ class Broker:
         """Raise `SkillRevoked` when a skill was revoked."""
         revocation = self._authority.revocation_of(path)
         if revocation is not None:
-            note = f": {revocation.note}" if revocation.note else ""
-            raise SkillRevoked(f"{path} was revoked{note}")
+            note = f": {revocation.note.rstrip('.')}" if revocation.note else ""
+            raise SkillRevoked(
+                f"{path} was revoked{note}. Whoever has the scope skill:grant can take that back: "
+                f"mutation {{ reinstateSkill(name: {_quoted(path)}) {{ path }} }}"
+            )
 
     def check_declared(self, skill: ActivatedSkill, capability: Capability) -> None:
         """Raise `CapabilityDenied` when a skill does not declare a capability."""
@@ -173,11 +176,12 @@ class Broker:
     def tier(self, skill: ActivatedSkill) -> TrustTier:
         """Return how far a skill is trusted.
 
-        A decision that raises it holds for the bytes that it was made for; one that lowers it for any.
+        A decision that raises it holds for the bytes that it was made for; one that lowers it for any. LOCAL
+        gives a skill that ships with the service its place back: no decision is BUILTIN.
         """
         by_place = tier_by_place(skill.header)
         decision = self._authority.trust_of(skill.header.path)
-        if decision is None:
+        if decision is None or (by_place is TrustTier.BUILTIN and decision.tier.trusted):
             return by_place
         if decision.tier.is_above(by_place) and decision.content_hash != skill.content_hash:
             return by_place
@@ -206,20 +210,19 @@ class Broker:
             f"again: {_grant_mutation(skill.header.path, stale[0])}, or take it back: revokeCapability"
         )
 
-    def _nobody_granted(self, skill: ActivatedSkill, capability: Capability) -> str:
+    def _not_granted(self, skill: ActivatedSkill, capability: Capability) -> GrantRequired:
         path = skill.header.path
         request = self._authority.request_for(path, str(capability), skill.content_hash)
         if request is not None and request.state is RequestState.DENIED:
-            return _denied(path, request)
-        return (
+            note = f": {request.note.rstrip('.')}" if request.note else ""
+            return GrantDenied(
+                f"{request.answered_by} denied {capability} to {path}{note}. What was denied cannot be "
+                f"approved any more, but granted: {_grant_mutation(path, capability)}"
+            )
+        return GrantRequired(
             f"nobody has granted {capability} to {path}; review the skill, then grant it: "
             + _grant_mutation(path, capability)
         )
-
-
-def _denied(path: str, request: CapabilityRequest) -> str:
-    note = f": {request.note}" if request.note else ""
-    return f"{request.answered_by} denied {request.capability} to {path}{note}; it can still be granted"
 
 
 def _grant_mutation(path: str, capability: Capability) -> str:

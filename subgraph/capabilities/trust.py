@@ -26,13 +26,18 @@ class TrustTier(Enum):
         return order.index(self) < order.index(other)
 
 
+_OPENS_TO_TRUSTED = (
+    "its scripts run as programs on this machine, confined by the kernel alone; its "
+    "components run without fuel; it may use commands of the operator that were granted to it"
+)
+
 _OPENS = {
-    TrustTier.LOCAL: "its scripts run as programs on this machine, confined by the kernel alone; its "
-    "components run without fuel; it may use commands of the operator that were granted to it",
+    TrustTier.BUILTIN: _OPENS_TO_TRUSTED,
+    TrustTier.LOCAL: _OPENS_TO_TRUSTED,
     TrustTier.VERIFIED: "its components run with the limits of verified skills, which are wider than those "
     "of skills from strangers",
 }
-"""What each tier opens that a decision can raise a skill to."""
+"""What each tier opens that a decision can raise a skill to, BUILTIN those alone that are."""
 
 
 def what_opens(path: str, before: TrustTier, after: TrustTier) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import typer
 
-from subgraph import __version__
 from subgraph.cli import audit, authoring, catalogue, decisions, history, log_checks, running
+from subgraph.cli.version import options
 
 app = typer.Typer(
     name="cyberos-skill-cli",
@@ -58,19 +58,7 @@ audit.app.command()(log_checks.fsck)
 app.add_typer(audit.app, name="audit")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version and end."
-    ),
-) -> None:
-    """Take what stands before a command."""
+app.callback()(options)
 
 
 def main() -> None:

@@ -39,7 +39,8 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the skill: lower-case letters, digits and hyphens.")],
     language: Annotated[Start, typer.Option("--lang", help="In which to write it.")] = Start.TYPESCRIPT,
     directory: Annotated[
-        Path, typer.Option("--dir", file_okay=False, help="Where to make its directory.")
+        Path,
+        typer.Option("--dir", file_okay=False, help="Where to make its directory; made where it is missing."),
     ] = Path(),
 ) -> None:
     """Make a skill to start from: valid, buildable, with cases that pass."""

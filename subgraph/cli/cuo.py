@@ -27,6 +27,7 @@ from subgraph.cli.routed import (
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
+from subgraph.cli.version import options
 from subgraph.decision_log import Replay
 from subgraph.dispatch import Dispatched
 from subgraph.principal import Principal
@@ -46,10 +47,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.callback()(options)
+
 
 @app.command()
 def catalog(format_: AsFormat = Format.TEXT) -> None:
-    """List the skills that are routed to, and their keywords."""
+    """List the skills that are routed to, and how many keywords each has; `skills` lists the words."""
 
     async def work(service: Service, principal: Principal) -> Entries:
         return await service.routing_desk.entries(principal)
@@ -157,7 +160,7 @@ def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
 
     found = with_service(work)
     if found is None:
-        fail("no decision with this ID is recorded", REFUSED)
+        fail("INPUT_INVALID: no decision with this ID is recorded", REFUSED)
     decision, run = found.decision, None if found.run is None else found.run.entry
     if format_ is Format.JSON:
         say_json(recorded_as_json(found))

@@ -14,9 +14,9 @@ from subgraph.capabilities.vocabulary import describe
 from subgraph.catalog import exact_name
 from subgraph.cli.catalogue import AsJson, named_limits
 from subgraph.cli.output import say, say_json, table
-from subgraph.cli.running import ExecutorChoice
 from subgraph.cli.session import MISUSED, fail, with_service
 from subgraph.errors import InputInvalid, SubgraphError
+from subgraph.execution.invocation import Executor
 from subgraph.oversight import SkillTrust
 from subgraph.principal import Principal
 from subgraph.service import Service
@@ -182,8 +182,9 @@ def reinstate(skill: SkillName, note: Note = None) -> None:
 
 
 class TierChoice(StrEnum):
-    """Tiers that can be decided; builtin is a place."""
+    """Tiers that can be decided; builtin is for the skills that are."""
 
+    BUILTIN = "builtin"
     LOCAL = "local"
     VERIFIED = "verified"
     UNTRUSTED = "untrusted"
@@ -191,7 +192,13 @@ class TierChoice(StrEnum):
 
 def trust(
     skill: SkillName,
-    tier: Annotated[TierChoice, typer.Argument(help="How far it is trusted from now on.")],
+    tier: Annotated[
+        TierChoice,
+        typer.Argument(
+            help="How far it is trusted from now on; builtin gives a skill that ships with the service "
+            "its own tier back."
+        ),
+    ],
     reviewed: Reviewed = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
@@ -212,6 +219,14 @@ def trust(
     say("nothing was changed" if decided is None else f"it is {decided.tier.value} now")
 
 
+class OnlyExecutor(StrEnum):
+    """By what alone a skill may run: each that there is."""
+
+    WASM = "wasm"
+    SCRIPT = "script"
+    INLINE = "inline"
+
+
 def limits(
     skill: SkillName,
     time_ms: Annotated[int | None, typer.Option(min=10, help="Wall time, in milliseconds.")] = None,
@@ -220,7 +235,10 @@ def limits(
     fuel: Annotated[int | None, typer.Option(min=1, help="Computing, in units of Wasmtime.")] = None,
     host_calls: Annotated[int | None, typer.Option(min=0, help="Calls of the host's functions.")] = None,
     executor: Annotated[
-        list[ExecutorChoice] | None, typer.Option(help="By what alone it may run, several times for several.")
+        list[OnlyExecutor] | None,
+        typer.Option(
+            help="By what alone it may run, several times for several; without, all of its trust tier."
+        ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="As its trust tier has it.")] = False,
 ) -> None:
@@ -235,9 +253,7 @@ def limits(
     given = {name: value for name, value in chosen.items() if value is not None}
     if reset is bool(given or executor):
         fail("name limits and executors, or --reset, not both", MISUSED)
-    if executor and ExecutorChoice.AUTO in executor:
-        fail("auto is no executor; leave --executor out to allow all of its trust tier", MISUSED)
-    executors = None if not executor else frozenset(each.executor for each in executor if each.executor)
+    executors = None if not executor else frozenset(Executor[each.name] for each in executor)
 
     async def work(service: Service, principal: Principal) -> SkillTrust:
         return await service.oversight.limit(principal, skill, given, executors)

@@ -29,7 +29,7 @@ def view(
 
     records = with_service(work)
     if not records:
-        fail("no decision has this address", REFUSED)
+        fail("INPUT_INVALID: no decision has this address", REFUSED)
     for record in records:
         say(record.markdown.removesuffix("\n"))
 

@@ -13,7 +13,8 @@ from typing import NoReturn, TypeVar
 import typer
 
 from subgraph.cli.output import say
-from subgraph.errors import SubgraphError
+from subgraph.directories import prepare_directories
+from subgraph.errors import GrantDenied, SubgraphError
 from subgraph.principal import Principal, Scope, account_actor
 from subgraph.service import Service
 from subgraph.settings import load_settings
@@ -29,6 +30,8 @@ _HINTS = {
     "GRANT_STALE": "inspect SKILL, then grant or revoke-capability",
 }
 """What a message, which is made for every surface, means at this one."""
+
+_DENIED_HINT = "grant SKILL CAPABILITY; approve is for what waits"
 
 T = TypeVar("T")
 
@@ -53,7 +56,7 @@ def with_service(
     try:
         return asyncio.run(session())
     except SubgraphError as error:
-        hint = _HINTS.get(error.code)
+        hint = _DENIED_HINT if isinstance(error, GrantDenied) else _HINTS.get(error.code)
         lines = [f"{error.code}: {error.message}", *([f"here: cyberos-skill-cli {hint}"] if hint else [])]
         lines += [] if error.request_id is None else [f"request: {error.request_id}"]
         fail("\n".join(lines), REFUSED)
@@ -65,9 +68,11 @@ def _service(*, runs_skills: bool, workspace: Path | None) -> Service:
         settings = load_settings(os.environ)
         if workspace is not None:
             settings = settings.model_copy(update={"workspace": workspace})
-        return Service(settings, runs_skills=runs_skills, loads_clients=False)
+        service = Service(settings, runs_skills=runs_skills, loads_clients=False)
+        prepare_directories(settings)
     except ValueError as error:
         fail(str(error), MISUSED)
+    return service
 
 
 def operator() -> Principal:

@@ -115,6 +115,7 @@ def test_a_run_ends_with_the_exit_code_of_the_skill(shell: Shell) -> None:
         (("grant", "echo", "write_file"), 1, "CAPABILITY_DENIED"),
         (("revoke-capability", "echo", "list_dir(notes)"), 1, "was not granted"),
         (("limits", "echo"), 2, "--reset"),
+        (("limits", "echo", "--executor", "auto"), 2, "not one of"),
         (("audit", "--since", "yesterday"), 2, "no time"),
         (("approve", "7d0f2e52-0000-4000-8000-000000000000"), 1, "INPUT_INVALID"),
         (("inspect", "nobody"), 1, "SKILL_NOT_FOUND"),
@@ -138,7 +139,8 @@ def test_a_request_is_left_listed_and_answered(shell: Shell) -> None:
     denied = shell("deny", request["id"], "--note", "not today")
     assert denied.stdout == "denied: list_dir(notes) for echo\n"
     again = shell("run", "echo", "--input", "{}", "--capability", "list_dir(notes)")
-    assert "denied list_dir(notes) to echo: not today" in again.stderr
+    assert "denied list_dir(notes) to echo: not today. " in again.stderr
+    assert "here: cyberos-skill-cli grant SKILL CAPABILITY; approve is for what waits" in again.stderr
     answered = shell.json("requests", "--state", "denied")
     assert [(each["id"], each["note"]) for each in answered] == [(request["id"], "not today")]  # type: ignore[attr-defined]
 
@@ -190,6 +192,17 @@ def test_more_trust_is_warned_of_and_confirmed(shell: Shell) -> None:
     raised = shell("trust", "stranger", "verified", "--yes")
     assert raised.stdout.splitlines()[-1] == "it is VERIFIED now"
     assert shell.json("inspect", "stranger")["trust"] == "VERIFIED"  # type: ignore[index]
+
+
+def test_less_trust_in_a_builtin_skill_is_taken_back(shell: Shell) -> None:
+    shell("trust", "vn-mst-validate", "untrusted", "--yes")
+    back = shell("trust", "vn-mst-validate", "builtin", "--yes")
+    assert back.stdout.splitlines()[-1] == "it is BUILTIN now"
+    assert shell.json("inspect", "vn-mst-validate")["trust"] == "BUILTIN"  # type: ignore[index]
+    assert shell("trust", "vn-mst-validate", "builtin").stdout == "nothing was changed\n"
+    assert "INPUT_INVALID: BUILTIN is for" in shell("trust", "loops", "builtin", "--yes").stderr
+    checked = shell("audit", "fsck")
+    assert checked.exit_code == 0, checked.stdout
 
 
 def test_limits_are_set_and_reset(shell: Shell) -> None:

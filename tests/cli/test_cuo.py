@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from subgraph import __version__
 from subgraph.cli import cuo
 from subgraph.cli.app import app as skill_app
 from tests.cli.shell import Shell
@@ -38,6 +39,20 @@ def test_the_script_of_the_package_is_this_program() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert scripts["cyberos-cuo"] == f"{cuo.main.__module__}:{cuo.main.__name__}"
     assert "from subgraph.cli.cuo import main" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_each_program_prints_its_version(shell: Shell) -> None:
+    for program in (cuo.app, skill_app):
+        ended = shell("--version", app=program)
+        assert (ended.exit_code, ended.stdout) == (0, f"{__version__}\n")
+
+
+def test_a_decision_that_is_not_recorded_is_refused_and_nonsense_is_a_mistake(shell: Shell) -> None:
+    unknown = shell("explain", "7d0f2e52-0000-4000-8000-000000000000")
+    assert unknown.exit_code == 1
+    assert unknown.stderr == "INPUT_INVALID: no decision with this ID is recorded\n"
+    nonsense = shell("explain", "nonsense")
+    assert (nonsense.exit_code, "is no ID of a request" in nonsense.stderr) == (2, True)
 
 
 def test_a_query_is_routed_as_the_document_prints_it(shell: Shell) -> None:

@@ -54,7 +54,7 @@ def test_a_record_is_shown_by_its_address(shell: Shell, scheme: str) -> None:
 
 def test_an_address_of_nothing_is_refused(shell: Shell) -> None:
     ended = shell("view", "brain://meta/decisions/1_0000.md")
-    assert (ended.exit_code, ended.stderr) == (1, "no decision has this address\n")
+    assert (ended.exit_code, ended.stderr) == (1, "INPUT_INVALID: no decision has this address\n")
     ended = shell("view", "meta/decisions")
     assert ended.exit_code == 1
     assert ended.stderr.startswith("INPUT_INVALID: an address reads brain://meta/decisions/")
