@@ -29,8 +29,6 @@ app = typer.Typer(
     help="Report what was granted; with a command, prove what was recorded.",
 )
 
-_SAME = "the same"
-
 Seq = Annotated[int, typer.Argument(min=0, help="Sequence number of the entry, from 0.")]
 NoteFile = Annotated[
     Path | None,
@@ -180,12 +178,13 @@ def payload(
     payloads = {each.part.value: each for each in with_service(work)}
     if compared:
         verdicts = {
-            part: _compared(payloads[part], data) if part in payloads else "there was none"
+            part: payloads[part].compare(data) if part in payloads else None
             for part, data in compared.items()
         }
         for part, verdict in verdicts.items():
-            say(f"{part}: {verdict}")
-        raise typer.Exit(0 if set(verdicts.values()) == {_SAME} else REFUSED)
+            say(f"{part}: {verdict or 'there was none'}")
+        agree = all(verdict is not None and verdict.agrees for verdict in verdicts.values())
+        raise typer.Exit(0 if agree else REFUSED)
     if as_json:
         say_json({part: _fields(each) for part, each in payloads.items()})
         return
@@ -233,10 +232,6 @@ def drop(
         say(f"nothing was dropped: no whole partition lies before entry {before}; the first is {left}")
     else:
         say(f"dropped entries {had} to {left - 1}; the first that is left is {left}")
-
-
-def _compared(payload: Payload, data: bytes) -> str:
-    return {True: _SAME, False: "NOT the same", None: "erased"}[payload.matches(data)]
 
 
 def _say_exactly(text: str) -> None:

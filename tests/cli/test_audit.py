@@ -156,12 +156,16 @@ def test_what_makes_no_sense_is_refused(
 def test_payloads_are_compared_with_files(shell: Shell, invocation: str, tmp_path: Path) -> None:
     same, other = tmp_path / "same", tmp_path / "other"
     same.write_text(INPUT)
-    other.write_text(f"{INPUT}\n")
+    other.write_text('{"mark":"hai"}')
     given = ("audit", "payload", invocation)
     ended = shell(*given, "--input", os.fspath(same), "--output", os.fspath(same))
     assert (ended.exit_code, ended.stdout) == (0, "input: the same\noutput: the same\n")
     ended = shell(*given, "--input", os.fspath(same), "--output", os.fspath(other))
     assert (ended.exit_code, ended.stdout) == (1, "input: the same\noutput: NOT the same\n")
+    other.write_text(f"{INPUT}\n")
+    ended = shell(*given, "--input", os.fspath(other), "--output", os.fspath(other))
+    but = "the same, but for the newline at the end"
+    assert (ended.exit_code, ended.stdout) == (0, f"input: {but}\noutput: {but}\n")
     shown = shell(*given)
     assert shown.stdout.count("(not kept: compare with --input or --output)") == 2
     fields = shell.json(*given)
@@ -169,6 +173,19 @@ def test_payloads_are_compared_with_files(shell: Shell, invocation: str, tmp_pat
     assert set(fields) == {"input", "output"}
     assert fields["input"]["text"] is None
     assert len(bytes.fromhex(fields["input"]["salt"])) == 32
+
+
+def test_what_run_has_printed_is_the_answer_that_the_log_holds(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("run", "echo", "--input", '{"mark":"một","n":[1,1.0,1e-7]}')
+    printed = tmp_path / "answer.json"
+    printed.write_text(ended.stdout)
+    assert ended.stdout == '{"mark": "một", "n": [1, 1.0, 1e-07]}\n'
+    given = ("audit", "payload", ended.stderr.rpartition("invocation=")[2].strip(), "--output")
+    compared = shell(*given, os.fspath(printed))
+    assert (compared.exit_code, compared.stdout) == (0, "output: the same JSON, written otherwise\n")
+    printed.write_text(ended.stdout.replace("1.0", "1"))
+    compared = shell(*given, os.fspath(printed))
+    assert (compared.exit_code, compared.stdout) == (1, "output: NOT the same\n")
 
 
 def test_what_failed_has_no_output_to_compare(shell: Shell, tmp_path: Path) -> None:
