@@ -18,7 +18,7 @@ from subgraph.catalog import exact_name
 from subgraph.cli.catalogue import NONE, AsJson
 from subgraph.cli.decisions import parse_since
 from subgraph.cli.output import say, say_json, table
-from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
+from subgraph.cli.session import MISUSED, REFUSED, confirm, fail, with_service
 from subgraph.errors import SubgraphError
 from subgraph.principal import Principal
 from subgraph.service import Service
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 
 Seq = Annotated[int, typer.Argument(min=0, help="Sequence number of the entry, from 0.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 NoteFile = Annotated[
     Path | None,
     typer.Option("--since", metavar="FILE", help="A signed checkpoint that was kept: prove growth since it."),
@@ -196,19 +197,33 @@ def payload(
 @app.command()
 def erase(
     subject: Annotated[str, typer.Option(help="Whose inputs and outputs: the actor of the entries.")],
+    yes: Yes = False,
 ) -> None:
-    """Destroy a subject's key: its inputs and outputs can never be read or compared again; proofs hold."""
+    """Destroy a subject's key: its inputs and outputs can never be read or compared again; proofs hold.
+
+    Ends with 1 when the subject has no key: it was erased before, never called, or is written otherwise.
+    """
+    confirm(
+        f"Inputs, outputs and queries of {subject!r} can never be read again, nor be compared with anything.",
+        yes=yes,
+    )
 
     async def work(service: Service, principal: Principal) -> bool:
         return await service.audit_trail.erase(principal, subject)
 
-    destroyed = with_service(work)
-    say(f"erased {subject}" if destroyed else f"{subject} had no key; there is nothing to erase")
+    if not with_service(work):
+        fail(
+            f"nothing was erased: {subject!r} has no key. It was erased before, has never called, or is "
+            "written otherwise in the entries: `actor` there is the subject.",
+            REFUSED,
+        )
+    say(f"erased {subject}")
 
 
 @app.command("rotate-key")
-def rotate_key() -> None:
+def rotate_key(yes: Yes = False) -> None:
     """Sign checkpoints by a new key. The old private key is destroyed; its public one still verifies."""
+    confirm("The private key that signs checkpoints now is destroyed, and another one signs.", yes=yes)
 
     async def work(service: Service, principal: Principal) -> tuple[Verifier, Verifier]:
         return await service.audit_trail.rotate_key(principal)
@@ -221,8 +236,10 @@ def rotate_key() -> None:
 @app.command()
 def drop(
     before: Annotated[int, typer.Option(min=0, help="Sequence number of an entry that is to be left.")],
+    yes: Yes = False,
 ) -> None:
     """Drop the bytes of old entries, in whole partitions of 1,048,576; their hashes, and proofs, stay."""
+    confirm(f"Entries before {before} can never be read again, as far as whole partitions reach.", yes=yes)
 
     async def work(service: Service, principal: Principal) -> tuple[int, int]:
         return await service.audit_trail.drop(principal, before)
