@@ -69,6 +69,7 @@ METHODS: dict[str, dict[str, tuple[set[Scope], Method]]] = {
         "count_last_day": (READ, lambda service, who: service.history.count_last_day(who, ["echo"])),
         "decisions": (AUDIT, lambda service, who: service.history.decisions(who, limit=1)),
         "records": (AUDIT, lambda service, who: service.history.records(who, "meta/decisions/1_0000.md")),
+        "taken_back": (AUDIT, lambda service, who: service.history.taken_back(who)),
         "kpis": (AUDIT, lambda service, who: service.history.kpis(who)),
     },
     "audit_trail": {

@@ -28,7 +28,7 @@ from subgraph.audit.ledger import Ledger
 from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page, routing_page
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
-from subgraph.audit.records import AuditRecord, find_record
+from subgraph.audit.records import AuditRecord, find_record, find_taken_back
 from subgraph.audit.routing import (
     ChainStepNote,
     ConsultedModel,
@@ -87,6 +87,7 @@ __all__ = [
     "decision_page",
     "find_invocations",
     "find_record",
+    "find_taken_back",
     "invocation_page",
     "outcome_id",
     "read_kpis",

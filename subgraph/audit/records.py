@@ -26,6 +26,9 @@ SCHEME = "brain://"
 SHARED_LIMIT = 64
 """Records of one address that are returned: two that share it need the same second and 16 equal bits."""
 
+TAKEN_BACK_LIMIT = 1000
+"""Entries of capabilities that were taken back that are returned, the newest: a person is to read them."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS = re.compile(rf"(?:{SCHEME})?(meta/[a-z]+(?:-[a-z]+)*/([0-9]{{1,11}})_([0-9a-f]{{4}})\.md)")
 
@@ -301,3 +304,13 @@ async def find_record(database: Database, address: str) -> list[AuditRecord]:
     records: Iterable[AuditRecord] = (AuditRecord(row["seq"], row["entry"]) for row in rows)
     # One that cannot be read has no address, so it is none that anybody asks for.
     return [each for each in records if each.is_readable and each.address == f"{SCHEME}{path}"]
+
+
+async def find_taken_back(database: Database, since: datetime | None = None) -> list[AuditRecord]:
+    """Find the newest records of capabilities that were taken back, `TAKEN_BACK_LIMIT` at most.
+
+    Raises `StorageUnavailable`. Entries that were dropped are not among them.
+    """
+    rows = await database.fetch("grants_revoked", since, TAKEN_BACK_LIMIT)
+    records = (AuditRecord(row["seq"], row["entry"]) for row in rows)
+    return [each for each in records if each.is_readable]

@@ -13,13 +13,11 @@ import typer
 from subgraph.audit.evidence import EvidenceInvalid, verify_evidence
 from subgraph.audit.notes import Verifier
 from subgraph.audit_trail import Payload
-from subgraph.capabilities import Grant
-from subgraph.catalog import exact_name
-from subgraph.cli.catalogue import NONE, AsJson
+from subgraph.cli.catalogue import AsJson
 from subgraph.cli.decisions import parse_since
-from subgraph.cli.output import say, say_json, table
+from subgraph.cli.grant_report import ReportedGrant, reported_grants, write_report
+from subgraph.cli.output import say, say_json
 from subgraph.cli.session import MISUSED, REFUSED, confirm, fail, with_service
-from subgraph.errors import SubgraphError
 from subgraph.principal import Principal
 from subgraph.service import Service
 
@@ -45,56 +43,19 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report which capabilities were granted, by whom, and whether they are still for the same files."""
+    """Report which capabilities were granted, by whom, and whether they hold.
+
+    A grant holds for the files that it was made for, while the skill is not revoked. The report has also
+    what was taken back, and what skills declare and nobody has granted.
+    """
     if context.invoked_subcommand is not None:
         return
-    first = datetime.min.replace(tzinfo=UTC) if since is None else parse_since(since, datetime.now(UTC))
+    first = None if since is None else parse_since(since, datetime.now(UTC))
 
-    async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
-        grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
-        valid = [(each, await service.oversight.is_valid(each)) for each in grants]
-        headers = await service.skills.all(principal)
-        revoked = 0
-        without = []
-        for header in headers:
-            revoked += service.oversight.revocation_of(principal, header.path) is not None
-            try:
-                declared = await service.oversight.declared(principal, exact_name(header.path))
-            except SubgraphError:
-                continue
-            if not any(each.problem is None for each in declared):
-                without.append(header.path)
-        return valid, without, revoked
+    async def work(service: Service, principal: Principal) -> list[ReportedGrant]:
+        return await reported_grants(service, principal, first)
 
-    grants, without, revoked = with_service(work)
-    stale = sum(not valid for _, valid in grants)
-    if as_json:
-        say_json(
-            {
-                "grants": [
-                    {
-                        "skill": each.skill_path,
-                        "capability": each.capability,
-                        "granted_by": each.granted_by,
-                        "granted_at": each.granted_at,
-                        "content_hash": each.content_hash,
-                        "valid": valid,
-                    }
-                    for each, valid in grants
-                ],
-                "stale": stale,
-                "revoked": revoked,
-            }
-        )
-        return
-    rows = [
-        (each.skill_path, each.capability, each.granted_by, "✓" if valid else "stale")
-        for each, valid in grants
-    ]
-    rows += [(path, "(none — declares nothing)", NONE, "✓") for path in without]
-    table(("skill", "capability", "granted_by", "valid?"), sorted(rows))
-    count = f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'}"
-    say(f"\n{count} on file · {stale} stale · {revoked} revoked")
+    write_report(with_service(work), as_json=as_json)
 
 
 @app.command()
