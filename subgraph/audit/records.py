@@ -241,7 +241,6 @@ def markdown_of(body: Mapping[str, Any]) -> str:
         "classification": "internal",
         "schema": form.schema,
     }
-    fields = ((label, _shown(body.get(key))) for label, key in form.fields)
     return "\n".join(
         [
             "---",
@@ -249,10 +248,16 @@ def markdown_of(body: Mapping[str, Any]) -> str:
             "---",
             f"# {form.title}",
             "",
-            *(f"**{escaped(label)}:** {escaped(value)}" for label, value in fields if value),
+            *fields_of(body, form.fields),
             "",
         ]
     )
+
+
+def fields_of(body: Mapping[str, Any], labels: Iterable[tuple[str, str]]) -> list[str]:
+    """Write fields of an entry by label and key, each as a line; without those that say nothing."""
+    fields = ((label, _shown(body.get(key))) for label, key in labels)
+    return [f"**{escaped(label)}:** {escaped(value)}" for label, value in fields if value]
 
 
 def escaped(text: str) -> str:
