@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from uuid import UUID, uuid4
 
 from subgraph.audit import FinishedInvocation, InterruptedInvocation, SubjectKeys, find_invocations
@@ -12,6 +13,7 @@ from subgraph.audit.checkpoints import Checkpoints
 from subgraph.audit.consistency_check import check_structure
 from subgraph.audit.evidence import Evidence
 from subgraph.audit.findings import Finding, FindingCode
+from subgraph.audit.json_forms import forms_of
 from subgraph.audit.log_changes import DroppedEntries, RotatedKey
 from subgraph.audit.log_tree import LogDamaged, LogTree
 from subgraph.audit.notes import Checkpoint, NoteInvalid, Verifier
@@ -28,6 +30,21 @@ MAX_SUBJECT_CHARACTERS = 256
 MAX_CHECKPOINTS = 10_000
 """Of the stores, that one verification compares: three hours of them, or of more an even choice. To open one
 takes 0.15 ms, and what the newest proves is all of the log; the others say better where a fault lies."""
+
+
+class Likeness(StrEnum):
+    """How some bytes compare with what was committed to."""
+
+    SAME = "the same"
+    SAME_BUT_NEWLINE = "the same, but for the newline at the end"
+    SAME_JSON = "the same JSON, written otherwise"
+    OTHER = "NOT the same"
+    ERASED = "erased"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is the same content."""
+        return self not in (Likeness.OTHER, Likeness.ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,19 @@ class Payload:
         if self.salt is None:
             return None
         return hmac.compare_digest(commitment(self.salt, data), self.commitment)
+
+    def compare(self, data: bytes) -> Likeness:
+        """Compare bytes as they are, without one newline at the end, and as JSON in its other forms.
+
+        Whoever called over GraphQL, or kept what `run` printed, never saw the bytes of the commitment.
+        """
+        if self.salt is None:
+            return Likeness.ERASED
+        if self.matches(data):
+            return Likeness.SAME
+        if data.endswith(b"\n") and self.matches(data[:-1]):
+            return Likeness.SAME_BUT_NEWLINE
+        return Likeness.SAME_JSON if any(map(self.matches, forms_of(data))) else Likeness.OTHER
 
 
 class AuditTrail:

@@ -15,7 +15,9 @@ from subgraph.audit import (
     count_invocations,
     decision_page,
     find_invocations,
+    find_outcome,
     find_record,
+    find_taken_back,
     invocation_page,
     read_kpis,
 )
@@ -81,6 +83,16 @@ class History:
         """Find the records of a `brain://` address (`skill:audit`). Raises `InputInvalid`."""
         principal.require(Scope.AUDIT)
         return await find_record(self._database, address)
+
+    async def outcome(self, principal: Principal, record: AuditRecord) -> AuditRecord | None:
+        """Find the later record of what became of a decision about a query (`skill:audit`)."""
+        principal.require(Scope.AUDIT)
+        return await find_outcome(self._database, record)
+
+    async def taken_back(self, principal: Principal, since: datetime | None = None) -> list[AuditRecord]:
+        """Find the newest records of capabilities that were taken back (`skill:audit`)."""
+        principal.require(Scope.AUDIT)
+        return await find_taken_back(self._database, since)
 
     async def kpis(self, principal: Principal, since: datetime | None = None) -> list[Kpi]:
         """Compute the key figures since an hour, of a week by default (`skill:audit`)."""

@@ -16,7 +16,10 @@ import yaml
 from typer.core import TyperGroup
 
 from subgraph import __version__, errors
-from subgraph.audit import Entry, log_changes
+from subgraph.audit import Entry, Kpi, log_changes
+from subgraph.audit.kpis import FIGURES, LONGEST_SPAN
+from subgraph.audit.merkle import HASH_BYTES
+from subgraph.audit.tiles import Tile
 from subgraph.authoring import Language, scaffold
 from subgraph.capabilities import TrustTier
 from subgraph.capabilities.vocabulary import CAPABILITY_NAMES
@@ -136,6 +139,26 @@ def test_the_figures_of_the_router_are_documented() -> None:
     text = page("docs/routing.md").partition("## How well")[2]
     documented = ", ".join(re.findall(r"^\| ([a-z1][^|]+) \|", text, re.MULTILINE)).split(", ")
     assert documented[1:] == [*(label for label, *_ in RATES), "calibration error"]
+
+
+def test_every_key_figure_is_documented_with_its_target() -> None:
+    text = page("docs/audit.md").partition("\n## Key figures\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*?) ?\|$", text, re.MULTILINE)
+
+    def target(kpi: Kpi) -> str:
+        if kpi.target is None:
+            return ""
+        shown = {"ratio": f"{kpi.target:.0%}", "ms": f"{kpi.target:g} ms"}.get(kpi.unit, f"{kpi.target:g}")
+        return f"{kpi.target_is} {shown}"
+
+    assert rows == [(each.name, target(each)) for each in (figure.measure([]) for figure in FIGURES)]
+    assert f"{LONGEST_SPAN.days} days" in text
+
+
+def test_the_tile_in_the_documentation_is_one() -> None:
+    path, length = re.findall(r"8000/audit/(tile/\S+) \| wc -c\n(\d+)", page("docs/audit.md"))[0]
+    assert Tile.parse(path).width * HASH_BYTES == int(length)
+    assert Tile(0, 1234).path == "tile/0/x001/234"
 
 
 def test_every_kind_of_entry_is_documented() -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from subgraph.audit import AuditRecord
 from subgraph.capabilities import TrustTier
 from subgraph.errors import Forbidden, GrantRequired, InputInvalid
 from subgraph.principal import Principal, Scope
@@ -24,6 +25,8 @@ ECHO = SkillEntry("echo", None, None, "What echo does.", (), "", "read_file", No
 READ, INVOKE, GRANT, AUDIT, ROUTE = ({scope} for scope in Scope)
 
 # By the part of the service, and its method; "" is the service itself.
+NO_DECISION = AuditRecord(0, b'{"kind":"skill.revoked"}')
+
 METHODS: dict[str, dict[str, tuple[set[Scope], Method]]] = {
     "": {"measures": (AUDIT, lambda service, who: service.measures(who))},
     "skills": {
@@ -69,6 +72,8 @@ METHODS: dict[str, dict[str, tuple[set[Scope], Method]]] = {
         "count_last_day": (READ, lambda service, who: service.history.count_last_day(who, ["echo"])),
         "decisions": (AUDIT, lambda service, who: service.history.decisions(who, limit=1)),
         "records": (AUDIT, lambda service, who: service.history.records(who, "meta/decisions/1_0000.md")),
+        "outcome": (AUDIT, lambda service, who: service.history.outcome(who, NO_DECISION)),
+        "taken_back": (AUDIT, lambda service, who: service.history.taken_back(who)),
         "kpis": (AUDIT, lambda service, who: service.history.kpis(who)),
     },
     "audit_trail": {

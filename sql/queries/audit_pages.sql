@@ -104,3 +104,10 @@ SELECT seq, entry FROM audit.entry
 WHERE kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%'
     AND recorded_at >= $1 AND recorded_at < $2 AND starts_with(entry_id::text, $3)
 ORDER BY recorded_at, seq LIMIT $4
+
+-- name: grants_revoked
+-- The newest entries of capabilities that were taken back, not before a time ($1; null for any), at most $2.
+SELECT seq, entry FROM audit.entry
+WHERE kind = 'grant.revoked' AND kind NOT LIKE 'invocation.%' AND kind NOT LIKE 'host.%'
+    AND ($1::timestamptz IS NULL OR recorded_at >= $1)
+ORDER BY seq DESC LIMIT $2

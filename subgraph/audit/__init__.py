@@ -25,10 +25,11 @@ from subgraph.audit.invocations import (
 )
 from subgraph.audit.kpis import Kpi, read_kpis
 from subgraph.audit.ledger import Ledger
+from subgraph.audit.outcomes import find_outcome, outcome_section
 from subgraph.audit.pages import DecisionPage, InvocationPage, decision_page, invocation_page, routing_page
 from subgraph.audit.payloads import SubjectKeys
 from subgraph.audit.reader import RecordedInvocation, count_invocations, find_invocations
-from subgraph.audit.records import AuditRecord, find_record
+from subgraph.audit.records import AuditRecord, find_record, find_taken_back
 from subgraph.audit.routing import (
     ChainStepNote,
     ConsultedModel,
@@ -86,9 +87,12 @@ __all__ = [
     "count_invocations",
     "decision_page",
     "find_invocations",
+    "find_outcome",
     "find_record",
+    "find_taken_back",
     "invocation_page",
     "outcome_id",
+    "outcome_section",
     "read_kpis",
     "read_totals",
     "routing_page",

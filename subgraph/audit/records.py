@@ -26,6 +26,9 @@ SCHEME = "brain://"
 SHARED_LIMIT = 64
 """Records of one address that are returned: two that share it need the same second and 16 equal bits."""
 
+TAKEN_BACK_LIMIT = 1000
+"""Entries of capabilities that were taken back that are returned, the newest: a person is to read them."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ADDRESS = re.compile(rf"(?:{SCHEME})?(meta/[a-z]+(?:-[a-z]+)*/([0-9]{{1,11}})_([0-9a-f]{{4}})\.md)")
 
@@ -238,7 +241,6 @@ def markdown_of(body: Mapping[str, Any]) -> str:
         "classification": "internal",
         "schema": form.schema,
     }
-    fields = ((label, _shown(body.get(key))) for label, key in form.fields)
     return "\n".join(
         [
             "---",
@@ -246,10 +248,16 @@ def markdown_of(body: Mapping[str, Any]) -> str:
             "---",
             f"# {form.title}",
             "",
-            *(f"**{escaped(label)}:** {escaped(value)}" for label, value in fields if value),
+            *fields_of(body, form.fields),
             "",
         ]
     )
+
+
+def fields_of(body: Mapping[str, Any], labels: Iterable[tuple[str, str]]) -> list[str]:
+    """Write fields of an entry by label and key, each as a line; without those that say nothing."""
+    fields = ((label, _shown(body.get(key))) for label, key in labels)
+    return [f"**{escaped(label)}:** {escaped(value)}" for label, value in fields if value]
 
 
 def escaped(text: str) -> str:
@@ -301,3 +309,13 @@ async def find_record(database: Database, address: str) -> list[AuditRecord]:
     records: Iterable[AuditRecord] = (AuditRecord(row["seq"], row["entry"]) for row in rows)
     # One that cannot be read has no address, so it is none that anybody asks for.
     return [each for each in records if each.is_readable and each.address == f"{SCHEME}{path}"]
+
+
+async def find_taken_back(database: Database, since: datetime | None = None) -> list[AuditRecord]:
+    """Find the newest records of capabilities that were taken back, `TAKEN_BACK_LIMIT` at most.
+
+    Raises `StorageUnavailable`. Entries that were dropped are not among them.
+    """
+    rows = await database.fetch("grants_revoked", since, TAKEN_BACK_LIMIT)
+    records = (AuditRecord(row["seq"], row["entry"]) for row in rows)
+    return [each for each in records if each.is_readable]

@@ -13,13 +13,11 @@ import typer
 from subgraph.audit.evidence import EvidenceInvalid, verify_evidence
 from subgraph.audit.notes import Verifier
 from subgraph.audit_trail import Payload
-from subgraph.capabilities import Grant
-from subgraph.catalog import exact_name
-from subgraph.cli.catalogue import NONE, AsJson
+from subgraph.cli.catalogue import AsJson
 from subgraph.cli.decisions import parse_since
-from subgraph.cli.output import say, say_json, table
-from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
-from subgraph.errors import SubgraphError
+from subgraph.cli.grant_report import ReportedGrant, reported_grants, write_report
+from subgraph.cli.output import say, say_json
+from subgraph.cli.session import MISUSED, REFUSED, confirm, fail, with_service
 from subgraph.principal import Principal
 from subgraph.service import Service
 
@@ -29,9 +27,8 @@ app = typer.Typer(
     help="Report what was granted; with a command, prove what was recorded.",
 )
 
-_SAME = "the same"
-
 Seq = Annotated[int, typer.Argument(min=0, help="Sequence number of the entry, from 0.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 NoteFile = Annotated[
     Path | None,
     typer.Option("--since", metavar="FILE", help="A signed checkpoint that was kept: prove growth since it."),
@@ -46,56 +43,19 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report which capabilities were granted, by whom, and whether they are still for the same files."""
+    """Report which capabilities were granted, by whom, and whether they hold.
+
+    A grant holds for the files that it was made for, while the skill is not revoked. The report has also
+    what was taken back, and what skills declare and nobody has granted.
+    """
     if context.invoked_subcommand is not None:
         return
-    first = datetime.min.replace(tzinfo=UTC) if since is None else parse_since(since, datetime.now(UTC))
+    first = None if since is None else parse_since(since, datetime.now(UTC))
 
-    async def work(service: Service, principal: Principal) -> tuple[list[tuple[Grant, bool]], list[str], int]:
-        grants = [each for each in await service.oversight.grants(principal) if each.granted_at >= first]
-        valid = [(each, await service.oversight.is_valid(each)) for each in grants]
-        headers = await service.skills.all(principal)
-        revoked = 0
-        without = []
-        for header in headers:
-            revoked += service.oversight.revocation_of(principal, header.path) is not None
-            try:
-                declared = await service.oversight.declared(principal, exact_name(header.path))
-            except SubgraphError:
-                continue
-            if not any(each.problem is None for each in declared):
-                without.append(header.path)
-        return valid, without, revoked
+    async def work(service: Service, principal: Principal) -> list[ReportedGrant]:
+        return await reported_grants(service, principal, first)
 
-    grants, without, revoked = with_service(work)
-    stale = sum(not valid for _, valid in grants)
-    if as_json:
-        say_json(
-            {
-                "grants": [
-                    {
-                        "skill": each.skill_path,
-                        "capability": each.capability,
-                        "granted_by": each.granted_by,
-                        "granted_at": each.granted_at,
-                        "content_hash": each.content_hash,
-                        "valid": valid,
-                    }
-                    for each, valid in grants
-                ],
-                "stale": stale,
-                "revoked": revoked,
-            }
-        )
-        return
-    rows = [
-        (each.skill_path, each.capability, each.granted_by, "✓" if valid else "stale")
-        for each, valid in grants
-    ]
-    rows += [(path, "(none — declares nothing)", NONE, "✓") for path in without]
-    table(("skill", "capability", "granted_by", "valid?"), sorted(rows))
-    count = f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'}"
-    say(f"\n{count} on file · {stale} stale · {revoked} revoked")
+    write_report(with_service(work), as_json=as_json)
 
 
 @app.command()
@@ -180,12 +140,13 @@ def payload(
     payloads = {each.part.value: each for each in with_service(work)}
     if compared:
         verdicts = {
-            part: _compared(payloads[part], data) if part in payloads else "there was none"
+            part: payloads[part].compare(data) if part in payloads else None
             for part, data in compared.items()
         }
         for part, verdict in verdicts.items():
-            say(f"{part}: {verdict}")
-        raise typer.Exit(0 if set(verdicts.values()) == {_SAME} else REFUSED)
+            say(f"{part}: {verdict or 'there was none'}")
+        agree = all(verdict is not None and verdict.agrees for verdict in verdicts.values())
+        raise typer.Exit(0 if agree else REFUSED)
     if as_json:
         say_json({part: _fields(each) for part, each in payloads.items()})
         return
@@ -197,19 +158,33 @@ def payload(
 @app.command()
 def erase(
     subject: Annotated[str, typer.Option(help="Whose inputs and outputs: the actor of the entries.")],
+    yes: Yes = False,
 ) -> None:
-    """Destroy a subject's key: its inputs and outputs can never be read or compared again; proofs hold."""
+    """Destroy a subject's key: its inputs and outputs can never be read or compared again; proofs hold.
+
+    Ends with 1 when the subject has no key: it was erased before, never called, or is written otherwise.
+    """
+    confirm(
+        f"Inputs, outputs and queries of {subject!r} can never be read again, nor be compared with anything.",
+        yes=yes,
+    )
 
     async def work(service: Service, principal: Principal) -> bool:
         return await service.audit_trail.erase(principal, subject)
 
-    destroyed = with_service(work)
-    say(f"erased {subject}" if destroyed else f"{subject} had no key; there is nothing to erase")
+    if not with_service(work):
+        fail(
+            f"nothing was erased: {subject!r} has no key. It was erased before, has never called, or is "
+            "written otherwise in the entries: `actor` there is the subject.",
+            REFUSED,
+        )
+    say(f"erased {subject}")
 
 
 @app.command("rotate-key")
-def rotate_key() -> None:
+def rotate_key(yes: Yes = False) -> None:
     """Sign checkpoints by a new key. The old private key is destroyed; its public one still verifies."""
+    confirm("The private key that signs checkpoints now is destroyed, and another one signs.", yes=yes)
 
     async def work(service: Service, principal: Principal) -> tuple[Verifier, Verifier]:
         return await service.audit_trail.rotate_key(principal)
@@ -222,8 +197,10 @@ def rotate_key() -> None:
 @app.command()
 def drop(
     before: Annotated[int, typer.Option(min=0, help="Sequence number of an entry that is to be left.")],
+    yes: Yes = False,
 ) -> None:
     """Drop the bytes of old entries, in whole partitions of 1,048,576; their hashes, and proofs, stay."""
+    confirm(f"Entries before {before} can never be read again, as far as whole partitions reach.", yes=yes)
 
     async def work(service: Service, principal: Principal) -> tuple[int, int]:
         return await service.audit_trail.drop(principal, before)
@@ -233,10 +210,6 @@ def drop(
         say(f"nothing was dropped: no whole partition lies before entry {before}; the first is {left}")
     else:
         say(f"dropped entries {had} to {left - 1}; the first that is left is {left}")
-
-
-def _compared(payload: Payload, data: bytes) -> str:
-    return {True: _SAME, False: "NOT the same", None: "erased"}[payload.matches(data)]
 
 
 def _say_exactly(text: str) -> None:

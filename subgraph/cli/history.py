@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from subgraph.audit import AuditRecord, Kpi
+from subgraph.audit import AuditRecord, Kpi, outcome_section
 from subgraph.cli.catalogue import NONE
 from subgraph.cli.decisions import parse_since
 from subgraph.cli.output import say, say_json, table
@@ -22,16 +22,22 @@ def view(
         str, typer.Argument(help="Address of a record, such as brain://meta/decisions/1747200611_8c4e.md.")
     ],
 ) -> None:
-    """Show the record of a past decision; all of them, if several share the address."""
+    """Show the record of a past decision; all of them, if several share the address.
 
-    async def work(service: Service, principal: Principal) -> list[AuditRecord]:
-        return await service.history.records(principal, address)
+    Below a decision about a query stands what became of it, which a later entry tells.
+    """
 
-    records = with_service(work)
-    if not records:
+    async def work(service: Service, principal: Principal) -> list[tuple[AuditRecord, AuditRecord | None]]:
+        records = await service.history.records(principal, address)
+        return [(each, await service.history.outcome(principal, each)) for each in records]
+
+    found = with_service(work)
+    if not found:
         fail("INPUT_INVALID: no decision has this address", REFUSED)
-    for record in records:
+    for record, outcome in found:
         say(record.markdown.removesuffix("\n"))
+        if outcome is not None:
+            say(outcome_section(outcome).removesuffix("\n"))
 
 
 class Format(StrEnum):

@@ -84,6 +84,22 @@ def operator() -> Principal:
     return Principal(account_actor(name), frozenset(Scope))
 
 
+def confirm(consequence: str, *, yes: bool) -> None:
+    """Say what will not be undone, and have somebody at a terminal agree; `yes` is for scripts.
+
+    Ends the process with `MISUSED` where there is nobody to ask, and with `REFUSED` for a no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(
+            f"{consequence}\nThere is no terminal to ask at; nothing was done. Give --yes to go on.", MISUSED
+        )
+    say(consequence, file=sys.stderr)
+    if not typer.confirm("Go on?", err=True):
+        fail("nothing was done", REFUSED)
+
+
 def fail(message: str, exit_code: int) -> NoReturn:
     """Say what is wrong on stderr, and end the process."""
     say(message, file=sys.stderr)

@@ -37,6 +37,10 @@ START_SECONDS = 60.0
 LAUNCH_SECONDS = 10.0
 """How long a launch that fails is tried again: children of a killed server need a moment to leave."""
 
+HUNG_SECONDS = 8.0
+"""How long a server that was running before may be silent: not even that it is starting does it say. Recovery
+answers, and a busy server within a second, so it hangs; somebody at a shell waits for this no longer."""
+
 STOP_SECONDS = 30.0
 """For a fast shutdown, which writes what is in memory (at most 128 MB) to disk."""
 
@@ -122,20 +126,31 @@ class Postmaster:
         """Return when the server accepts connections, starting it if none runs.
 
         `alone` tells that no other process uses the data directory: only then is a stale lock file of
-        the server's removed. Raises `StorageUnavailable` if it does not come up.
+        the server's removed. Raises `StorageUnavailable` if it does not come up, or hangs.
         """
-        begin = time.monotonic()
+        begin = heard = time.monotonic()
         pause = FIRST_PAUSE_SECONDS
+        launched = False
         while (readiness := self.probe()) is not Readiness.READY:
-            waited = time.monotonic() - begin
+            now = time.monotonic()
             launching = readiness is Readiness.SILENT and not self._lives()
-            if waited > (LAUNCH_SECONDS if launching else START_SECONDS):
+            if launching or readiness is Readiness.REFUSING:
+                heard = now
+            if now - begin > (LAUNCH_SECONDS if launching else START_SECONDS):
                 raise StorageUnavailable(
                     f"The embedded PostgreSQL in {self.data_dir} does not start; its log is "
                     f"{self.log_file}. Repair the cause or set CYBEROS_DATABASE_URL."
                 )
-            if launching and self._launch(alone=alone):
-                continue
+            if not launched and now - heard > HUNG_SECONDS:
+                raise StorageUnavailable(
+                    f"The embedded PostgreSQL in {self.data_dir} runs (process {self._server_pid()}), and "
+                    f"has not answered for {HUNG_SECONDS:.0f} seconds: it hangs, was stopped, or the "
+                    f"machine is overloaded. Its log is {self.log_file}. Try again, or find out why."
+                )
+            if launching:
+                launched = True
+                if self._launch(alone=alone):
+                    continue
             time.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
 

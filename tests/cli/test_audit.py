@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,11 +138,11 @@ def test_evidence_that_was_changed_is_not_proved(shell: Shell, invocation: str, 
         (("payload", "none"), 2, "no id of an invocation"),
         (("payload", "0191b2f0-0000-4000-8000-000000000001"), 1, "no such invocation"),
         (("erase",), 2, "--subject"),
-        (("erase", "--subject", ""), 1, "INPUT_INVALID"),
-        (("erase", "--subject", "a" * 257), 1, "INPUT_INVALID"),
-        (("erase", "--subject", "\udcff"), 1, "INPUT_INVALID"),
+        (("erase", "--subject", "", "--yes"), 1, "INPUT_INVALID"),
+        (("erase", "--subject", "a" * 257, "-y"), 1, "INPUT_INVALID"),
+        (("erase", "--subject", "\udcff", "--yes"), 1, "INPUT_INVALID"),
         (("drop", "--before", "-1"), 2, "greater than or equal to 0"),
-        (("drop", "--before", "999999"), 1, "INPUT_INVALID: there is no entry 999999"),
+        (("drop", "--before", "999999", "--yes"), 1, "INPUT_INVALID: there is no entry 999999"),
         (("drop",), 2, "--before"),
         (("nonsense",), 2, "No such command"),
     ],
@@ -153,15 +154,60 @@ def test_what_makes_no_sense_is_refused(
     assert (ended.exit_code, said in ended.stderr) == (exit_code, True), ended
 
 
+def at_a_terminal(shell: Shell, answer: str, *words: str) -> tuple[int, str]:
+    """A command whose stdin is a terminal at which somebody answers: its exit code, and what it wrote."""
+    person, terminal = pty.openpty()
+    try:
+        os.write(person, answer.encode())
+        ended = subprocess.run(
+            [sys.executable, "-m", "subgraph.cli", *words],
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+            env={**os.environ, **shell.environment},
+            check=False,
+        )
+        return ended.returncode, ended.stdout + ended.stderr
+    finally:
+        os.close(person)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    "words", [("erase", "--subject", "nobody"), ("rotate-key",), ("drop", "--before", "0")]
+)
+def test_what_cannot_be_undone_is_confirmed(shell: Shell, invocation: str, words: tuple[str, ...]) -> None:
+    key = shell("audit", "checkpoint", "--key").stdout
+    size = shell("audit", "checkpoint").stdout.splitlines()[1]
+    ended = shell("audit", *words, stdin="y\n")
+    assert (ended.exit_code, ended.stdout) == (2, ""), "an answer from a pipe is nobody's"
+    assert "Give --yes" in ended.stderr
+    exit_code, said = at_a_terminal(shell, "n\n", "audit", *words)
+    assert (exit_code, "nothing was done" in said) == (1, True), said
+    assert shell("audit", "checkpoint", "--key").stdout == key
+    assert shell("audit", "checkpoint").stdout.splitlines()[1] == size, "nothing is recorded"
+
+
+def test_whoever_agrees_at_a_terminal_is_obeyed(shell: Shell, invocation: str) -> None:
+    exit_code, said = at_a_terminal(shell, "y\n", "audit", "drop", "--before", "0")
+    assert (exit_code, "nothing was dropped: no whole partition" in said) == (0, True), said
+
+
 def test_payloads_are_compared_with_files(shell: Shell, invocation: str, tmp_path: Path) -> None:
     same, other = tmp_path / "same", tmp_path / "other"
     same.write_text(INPUT)
-    other.write_text(f"{INPUT}\n")
+    other.write_text('{"mark":"hai"}')
     given = ("audit", "payload", invocation)
     ended = shell(*given, "--input", os.fspath(same), "--output", os.fspath(same))
     assert (ended.exit_code, ended.stdout) == (0, "input: the same\noutput: the same\n")
     ended = shell(*given, "--input", os.fspath(same), "--output", os.fspath(other))
     assert (ended.exit_code, ended.stdout) == (1, "input: the same\noutput: NOT the same\n")
+    other.write_text(f"{INPUT}\n")
+    ended = shell(*given, "--input", os.fspath(other), "--output", os.fspath(other))
+    but = "the same, but for the newline at the end"
+    assert (ended.exit_code, ended.stdout) == (0, f"input: {but}\noutput: {but}\n")
     shown = shell(*given)
     assert shown.stdout.count("(not kept: compare with --input or --output)") == 2
     fields = shell.json(*given)
@@ -169,6 +215,19 @@ def test_payloads_are_compared_with_files(shell: Shell, invocation: str, tmp_pat
     assert set(fields) == {"input", "output"}
     assert fields["input"]["text"] is None
     assert len(bytes.fromhex(fields["input"]["salt"])) == 32
+
+
+def test_what_run_has_printed_is_the_answer_that_the_log_holds(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("run", "echo", "--input", '{"mark":"một","n":[1,1.0,1e-7]}')
+    printed = tmp_path / "answer.json"
+    printed.write_text(ended.stdout)
+    assert ended.stdout == '{"mark": "một", "n": [1, 1.0, 1e-07]}\n'
+    given = ("audit", "payload", ended.stderr.rpartition("invocation=")[2].strip(), "--output")
+    compared = shell(*given, os.fspath(printed))
+    assert (compared.exit_code, compared.stdout) == (0, "output: the same JSON, written otherwise\n")
+    printed.write_text(ended.stdout.replace("1.0", "1"))
+    compared = shell(*given, os.fspath(printed))
+    assert (compared.exit_code, compared.stdout) == (1, "output: NOT the same\n")
 
 
 def test_what_failed_has_no_output_to_compare(shell: Shell, tmp_path: Path) -> None:
@@ -190,9 +249,10 @@ def test_encrypted_payloads_are_shown_until_their_subject_is_erased(shell: Shell
     given = ("audit", "payload", identifier)
     assert shell(*given).stdout.count(f"\n  {INPUT}\n") == 2
     name = operator().actor
-    assert shell("audit", "erase", "--subject", name).stdout == f"erased {name}\n"
-    again = shell("audit", "erase", "--subject", name)
-    assert (again.exit_code, again.stdout) == (0, f"{name} had no key; there is nothing to erase\n")
+    assert shell("audit", "erase", "--subject", name, "--yes").stdout == f"erased {name}\n"
+    again = shell("audit", "erase", "--subject", name, "--yes")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert again.stderr.startswith(f"nothing was erased: {name!r} has no key. ")
     compared = shell(*given, "--input", os.fspath(file))
     assert (compared.exit_code, compared.stdout) == (1, "input: erased\n")
     assert shell(*given).stdout.count("(erased)") == 2
@@ -203,7 +263,7 @@ def test_encrypted_payloads_are_shown_until_their_subject_is_erased(shell: Shell
 
 def test_a_rotated_key_signs_and_the_retired_one_still_verifies(shell: Shell, invocation: str) -> None:
     before = shell("audit", "checkpoint").stdout
-    ended = shell("audit", "rotate-key")
+    ended = shell("audit", "rotate-key", "--yes")
     assert ended.exit_code == 0, ended
     (_, retired), (_, current) = (line.split("  ") for line in ended.stdout.splitlines())
     open_note(before, [Verifier.parse(retired)])
@@ -234,9 +294,9 @@ def test_old_entries_are_dropped_in_whole_partitions(server: str, tmp_path: Path
         run(execute(dsn, *narrow_partitions(256), append))
         note = tmp_path / "note"
         note.write_text(shell("audit", "checkpoint").stdout)
-        nothing = shell("audit", "drop", "--before", "255")
+        nothing = shell("audit", "drop", "--before", "255", "--yes")
         assert (nothing.exit_code, nothing.stdout[:19]) == (0, "nothing was dropped")
-        dropped = shell("audit", "drop", "--before", "600")
+        dropped = shell("audit", "drop", "--before", "600", "--yes")
         assert dropped.stdout == "dropped entries 0 to 511; the first that is left is 512\n", dropped
         gone = shell("audit", "prove", "511")
         assert (gone.exit_code, "was dropped" in gone.stderr) == (1, True)
@@ -258,5 +318,5 @@ def test_old_entries_are_dropped_in_whole_partitions(server: str, tmp_path: Path
                 "UPDATE audit.log_head SET frontier[1] = sha256('another')",
             )
         )
-        refused = shell("audit", "drop", "--before", "0")
+        refused = shell("audit", "drop", "--before", "0", "--yes")
         assert (refused.exit_code, "has not grown out of what was signed" in refused.stderr) == (1, True)

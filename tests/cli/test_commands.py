@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,16 +146,26 @@ def test_a_request_is_left_listed_and_answered(shell: Shell) -> None:
     assert [(each["id"], each["note"]) for each in answered] == [(request["id"], "not today")]  # type: ignore[attr-defined]
 
 
+def reported(shell: Shell, *words: str) -> tuple[dict[tuple[str, str], tuple[str, str]], str]:
+    """The rows of the report on grants, by skill and capability, and its last line."""
+    ended = shell("audit", *words)
+    assert ended.exit_code == 0, ended
+    lines = ended.stdout.splitlines()
+    rows = [tuple(cell.strip() for cell in line.strip("│").split("│")) for line in lines if line[:1] == "│"]
+    return {(each[0], each[1]): (each[2], each[3]) for each in rows}, lines[-1]
+
+
 def test_grants_are_made_reported_and_taken_back(shell: Shell) -> None:
     granted = shell("grant", "echo", "--all")
     assert granted.stdout.count("granted ") == 2
-    report = shell("audit", "--since", "7d")
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in report.stdout.splitlines()]
-    assert ["echo", "read_file(notes/**)", operator().actor, "✓"] in rows
-    assert ["told", "(none — declares nothing)", "—", "✓"] in rows
-    assert report.stdout.rstrip().endswith("2 grants on file · 0 stale · 0 revoked")
+    who, none = operator().actor, "(none — declares nothing)"
+    rows, last = reported(shell, "--since", "7d")
+    assert rows["echo", "read_file(notes/**)"] == (who, "✓")
+    assert rows["told", none] == ("—", "✓")
+    assert rows["caller", "read_file(notes/**)"] == ("—", "not granted")
+    assert last == "2 grants on file · 0 stale · 0 revoked"
     (shell.skills / "echo" / "note.txt").write_text("changed")
-    assert "2 grants on file · 2 stale · 0 revoked" in shell("audit").stdout
+    assert reported(shell)[1] == "2 grants on file · 2 stale · 0 revoked"
     stale = shell("run", "echo", "--input", "{}")
     assert (stale.exit_code, "GRANT_STALE" in stale.stderr) == (1, True)
     (shell.skills / "echo" / "note.txt").unlink()
@@ -162,7 +173,31 @@ def test_grants_are_made_reported_and_taken_back(shell: Shell) -> None:
     found = shell.json("audit")
     assert isinstance(found, dict)
     assert [each["capability"] for each in found["grants"]] == ["read_file(notes/**)"]
-    assert shell("audit", "--since", "2099-01-01").stdout.rstrip().endswith("0 stale · 0 revoked")
+    assert [(each["capability"], each["revoked_by"]) for each in found["taken_back"]] == [
+        ("list_dir(notes)", who)
+    ]
+    assert {"skill": "caller", "capability": "read_file(notes/**)"} in found["not_granted"]
+    rows, last = reported(shell)
+    assert rows["echo", "list_dir(notes)"] == ("—", "revoked")
+    assert last == "1 grant on file · 0 stale · 1 revoked"
+    assert shell("revoke", "echo").exit_code == 0
+    rows, last = reported(shell)
+    assert rows["echo", "read_file(notes/**)"] == (who, "revoked")
+    assert last == "1 grant on file · 0 stale · 2 revoked"
+    assert shell("reinstate", "echo").exit_code == 0
+    assert reported(shell, "--since", "2099-01-01")[1] == "0 grants on file · 0 stale · 0 revoked"
+    assert shell("grant", "echo", "list_dir(notes)").exit_code == 0
+    rows, last = reported(shell)
+    assert rows["echo", "list_dir(notes)"] == (who, "✓")
+    assert last == "2 grants on file · 0 stale · 0 revoked"
+    assert shell("revoke-capability", "echo", "list_dir(notes)").exit_code == 0
+
+
+def test_a_broken_skill_is_no_skill_that_declares_nothing(shell: Shell) -> None:
+    write_skill(shell.skills, "breaks", fields="metadata:\n  cyberos-script: scripts/gone.py")
+    (shell.skills / "breaks" / "outside").symlink_to(shell.home)
+    assert reported(shell)[0]["breaks", "—"] == ("—", "broken")
+    shutil.rmtree(shell.skills / "breaks")
 
 
 def test_a_grant_is_refused_for_other_bytes_than_were_reviewed(shell: Shell) -> None:
@@ -219,7 +254,7 @@ def test_a_revocation_is_kept_between_commands(shell: Shell) -> None:
     refused = shell("run", "told", "--input", "{}")
     assert (refused.exit_code, "told was revoked: CVE-2026-x" in refused.stderr) == (1, True)
     assert "REVOKED" in shell("inspect", "told").stdout
-    assert "1 revoked" in shell("audit").stdout
+    assert reported(shell)[0]["told", "(none — declares nothing)"] == ("—", "revoked")
     assert shell("reinstate", "told").exit_code == 0
     assert shell("run", "told", "--input", "{}").exit_code == 0
 

@@ -180,6 +180,14 @@ def test_a_query_is_routed_invoked_and_recorded_as_the_document_prints_it(shell:
     viewed = shell("view", found[1], app=skill_app)
     assert "# CUO routing decision\n" in viewed.stdout
     assert found[2] in viewed.stdout
+    record, _, became = viewed.stdout.partition("\n## What became of it, by the later entry ")
+    assert "**State:** invoking\n" in record
+    seq, state, invocation, lifecycle, at = became.replace("\n\n", "\n").splitlines()
+    assert int(seq) > int(re.search(r"seq=(\d+)", rest)[1])  # type: ignore[index]
+    assert state == "**State:** succeeded"
+    assert invocation.startswith("**Invocation:** ")
+    assert re.match(r"\*\*Lifecycle:\*\* succeeded \S+Z, recorded \S+Z", lifecycle)
+    assert at.startswith("**At:** ")
 
     explained = shell("explain", found[2])
     assert explained.exit_code == 0
@@ -218,6 +226,7 @@ def test_a_decision_is_recorded_without_being_invoked(shell: Shell) -> None:
     recorded = RECORDED.search(ended.stdout)
     assert recorded is not None
     assert shell.told("explain", recorded[2])["state"] == "deferred"
+    assert "What became of it" not in shell("view", recorded[1], app=skill_app).stdout
 
 
 def test_what_was_to_be_invoked_and_was_not_ends_with_1(shell: Shell) -> None:

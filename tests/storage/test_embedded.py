@@ -17,6 +17,7 @@ import pytest
 from subgraph.errors import StorageUnavailable
 from subgraph.storage import EmbeddedPostgres
 from subgraph.storage.account import choose_account
+from subgraph.storage.postmaster import Postmaster, Readiness
 from tests.storage.embedded import answer, process_file, runs, select
 from tests.support.postgres import kill_postmaster, postmaster_pid, run
 
@@ -292,6 +293,38 @@ def test_starts_are_fast(root: Path) -> None:
     # 0.8 s and 0.25 s on an idle machine of two cores, the stop included; tests may run on a busy one.
     assert timed() < 6.0
     assert any(timed() < 2.0 for _ in range(3))
+
+
+def test_a_server_that_hangs_is_told_from_one_that_does_not_start(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subgraph.storage.postmaster.HUNG_SECONDS", 1)
+
+    async def scenario() -> None:
+        async with EmbeddedPostgres(root / "postgres") as postgres:
+            pid = postmaster_pid(root / "postgres")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                said = rf"runs \(process {pid}\), and has not answered for 1 seconds"
+                with pytest.raises(StorageUnavailable, match=said):
+                    await EmbeddedPostgres(root / "postgres").start()
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert await select(postgres.dsn, "SELECT 1") == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("found", [Readiness.SILENT, Readiness.REFUSING])
+def test_a_slow_start_is_waited_for_beyond_the_time_of_one_that_hangs(
+    root: Path, monkeypatch: pytest.MonkeyPatch, found: Readiness
+) -> None:
+    """A server that we have launched ourselves is not held to it, nor one that says it is starting."""
+    monkeypatch.setattr("subgraph.storage.postmaster.HUNG_SECONDS", 0.0)
+    probe, left = Postmaster.probe, iter([Readiness.SILENT, *[found] * 4])
+    monkeypatch.setattr(Postmaster, "probe", lambda server: next(left, None) or probe(server))
+    assert run(answer(root / "postgres")) == 1
+    assert next(left, None) is None
 
 
 def test_a_stopped_process_keeps_the_second_start_waiting_only_so_long(
