@@ -10,9 +10,10 @@ from uuid import UUID
 import typer
 
 from subgraph.cli.catalogue import NONE
+from subgraph.cli.dispatching import dispatch
 from subgraph.cli.evaluation import evaluate
 from subgraph.cli.formats import AsFormat, Format
-from subgraph.cli.output import say, say_json, table, tell
+from subgraph.cli.output import say, say_json, table
 from subgraph.cli.routed import (
     UNKNOWN,
     dispatched_as_json,
@@ -22,7 +23,8 @@ from subgraph.cli.routed import (
     say_decision,
     say_line,
     say_record,
-    say_steps,
+    say_run,
+    tell_error,
     way_on,
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
@@ -114,7 +116,7 @@ def route(
         return await service.dispatcher.route(principal, query, seat, invoke=invoke, record=record)
 
     done = with_service(work, runs_skills=invoke)
-    decision, run = done.decision, done.invocation
+    decision = done.decision
     if format_ is Format.JSON:
         say_json(dispatched_as_json(done))
     elif done.run is None:
@@ -122,19 +124,17 @@ def route(
         say(f"\n(not invoked{way_on(decision)})")
     else:
         say_line("decision:", pick_of(decision))
-        say_steps(done)
-        if run is not None:
-            say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
-            if printed := (run.stdout or "").rstrip():
-                say_line("stdout:", printed)
-    if done.error is not None:
-        tell("error", f"{done.error.code}: {done.error.message}")
+        say_run(done.run)
+    tell_error(done.error)
     if done.recorded is not None and format_ is Format.TEXT:
-        if run is None:
+        if done.invocation is None:
             say()
         say_record(done.recorded)
     if invoke:
-        raise typer.Exit(REFUSED if run is None else run.exit_code)
+        raise typer.Exit(REFUSED if done.invocation is None else done.invocation.exit_code)
+
+
+app.command()(dispatch)
 
 
 RequestId = Annotated[str, typer.Argument(help="The request, as `route --record` names it.")]
