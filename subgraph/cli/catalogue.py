@@ -12,7 +12,7 @@ from subgraph.capabilities import LIMIT_NAMES, CapabilityChanges, parse_capabili
 from subgraph.catalog import ActivatedSkill, Finding, Problem, Report, SkillHeader, exact_name
 from subgraph.catalog import validate as validate_skill
 from subgraph.cli.known_skills import KnownSkills
-from subgraph.cli.output import say, say_fact, say_json, table
+from subgraph.cli.output import say, say_json, say_text, table
 from subgraph.cli.session import REFUSED, with_service
 from subgraph.errors import CapabilityDenied, SubgraphError
 from subgraph.execution.invocation import Executor
@@ -122,10 +122,10 @@ def inspect(
         say_json(_as_json(found))
         return
     for label, value in _facts(found):
-        say_fact(label, value)
+        say_text(label, value)
     _say_capabilities(found)
     for problem in found.problems:
-        say_fact("problem", problem)
+        say_text("problem", problem)
 
 
 def _facts(found: _Inspected) -> list[tuple[str, str]]:

@@ -161,8 +161,10 @@ def test_a_request_is_left_listed_and_answered(shell: Shell) -> None:
     assert refused.exit_code == 1
     assert "GRANT_REQUIRED" in refused.stderr
     (request,) = [each for each in shell.json("requests") if each["skill"] == "echo"]  # type: ignore[attr-defined]
-    assert "list_dir(notes)" in shell("requests").stdout
-    denied = shell("deny", request["id"], "--note", "not today")
+    shown = shell("requests").stdout
+    assert "list_dir(notes)" in shown
+    assert f"│ {request['id'][:8]} │" in shown
+    denied = shell("deny", request["id"][:8], "--note", "not today")
     assert denied.stdout == "denied: list_dir(notes) for echo\n"
     again = shell("run", "echo", "--input", "{}", "--capability", "list_dir(notes)")
     assert "denied list_dir(notes) to echo: not today" in again.stderr
