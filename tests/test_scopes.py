@@ -96,6 +96,7 @@ METHODS: dict[str, dict[str, tuple[set[Scope], Method]]] = {
     },
     "decision_log": {
         "find": (AUDIT, lambda service, who: service.decision_log.find(who, [uuid4()])),
+        "identify": (AUDIT, lambda service, who: service.decision_log.identify(who, str(uuid4()))),
         "page": (AUDIT, lambda service, who: service.decision_log.page(who, limit=1)),
         "replay": (AUDIT, lambda service, who: service.decision_log.replay(who, uuid4())),
     },

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
@@ -29,7 +29,7 @@ from subgraph.cli.routed import (
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
-from subgraph.decision_log import Replay
+from subgraph.decision_log import ID_DIGITS, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.principal import Principal
 from subgraph.recorded_decision import RecordedDecision
@@ -137,22 +137,28 @@ def route(
 app.command()(dispatch)
 
 
-RequestId = Annotated[str, typer.Argument(help="The request, as `route --record` names it.")]
+RequestId = Annotated[
+    str, typer.Argument(help="The request, as `route --record` names it, or its first 8 digits or more.")
+]
+
+_ID = re.compile(rf"(?=(?:-?[0-9a-fA-F]){{{ID_DIGITS}}})[0-9a-fA-F-]{{{ID_DIGITS},36}}")
 
 
-def _identifier(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        fail(f"{text!r} is no ID of a request; `route --record` names it", MISUSED)
+def _check_id(text: str) -> None:
+    if _ID.fullmatch(text) is None:
+        fail(
+            f"{text!r} is no ID of a request, nor its first {ID_DIGITS} digits; `route --record` names it",
+            MISUSED,
+        )
 
 
 @app.command()
 def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
     """Show a decision that was recorded: why, what else it could have been, and what became of it."""
-    identifier = _identifier(request_id)
+    _check_id(request_id)
 
     async def work(service: Service, principal: Principal) -> RecordedDecision | None:
+        identifier = await service.decision_log.identify(principal, request_id)
         return (await service.decision_log.find(principal, [identifier])).get(identifier)
 
     found = with_service(work)
@@ -192,9 +198,10 @@ def replay(
 
     Ends with 1 where they differ.
     """
-    identifier = _identifier(request_id)
+    _check_id(request_id)
 
     async def work(service: Service, principal: Principal) -> Replay:
+        identifier = await service.decision_log.identify(principal, request_id)
         return await service.decision_log.replay(principal, identifier, query)
 
     done = with_service(work)

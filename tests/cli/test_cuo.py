@@ -258,7 +258,18 @@ def test_a_request_that_is_not_there_is_refused(shell: Shell) -> None:
     assert shell("explain", unknown).exit_code == 1
     assert shell("replay", unknown, "--query", "hello").exit_code == 1
     for command in ("explain", "replay"):
-        assert shell(command, "a").exit_code == 2
+        for text in ("a", unknown[:7], "0191b2f-", unknown + "0", "--------", "0191b2fg"):
+            assert shell(command, "--", text).exit_code == 2
+        refused = shell(command, unknown[:8])
+        assert (refused.exit_code, "no decision with this ID is recorded" in refused.stderr) == (1, True)
+
+
+def test_a_request_is_found_by_how_its_id_begins(shell: Shell) -> None:
+    query = "validate MST 0123456789"
+    request = str(shell.told("route", query, "--record")["requestId"])
+    for beginning in (request[:8], request[:13], request[:20].upper(), request.replace("-", "")):
+        assert shell("explain", beginning).stdout.endswith(f"request:     {request}\n")
+    assert shell("replay", request[:8], "--query", query).exit_code == 0
 
 
 def test_a_decision_as_json_has_all_of_it(shell: Shell) -> None:
