@@ -89,6 +89,11 @@ class ChainRun:
         return self.steps[-1].invocation
 
     @property
+    def chained(self) -> tuple[StepRun, ...]:
+        """The runs of a chain; empty for a skill that runs alone."""
+        return self.steps if len(self.steps) > 1 else ()
+
+    @property
     def failed(self) -> StepRun | None:
         """The first run that failed."""
         return next((each for each in self.steps if each.status is StepStatus.FAILED), None)

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import hexdigits
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -54,6 +55,9 @@ from subgraph.storage import Database
 MAX_PROMPT_BYTES = 48 * 1024
 """Bytes of a prompt that an entry holds as ciphertext, in base64 64 KB of its 128: skills are within 24 KB, a
 query within 16."""
+
+ID_DIGITS = 8
+"""Hexadecimal digits of a request's ID by which it is found at least: of five million few begin alike."""
 
 _PERSONAL = frozenset({"query", "arguments"})
 _OF_THE_ENTRY = frozenset({"actor"})
@@ -195,6 +199,26 @@ class DecisionLog:
                 raise why
             raise EntryUnreadable(f"Entry {seq} of the audit log is not a decision of the router.") from why
         return {UUID(each.record.body["id"]): each for each in found}
+
+    async def identify(self, principal: Principal, beginning: str) -> UUID:
+        """Find the one request whose ID begins so, with at least `ID_DIGITS` hexadecimal digits.
+
+        Raises `InputInvalid` for anything else, and where no decision is recorded that begins so, or several
+        are. A whole ID is not looked up.
+        """
+        digits = beginning.replace("-", "").lower()
+        if not ID_DIGITS <= len(digits) <= 32 or not set(digits) <= set(hexdigits):
+            raise InputInvalid(f"an ID of a request has 32 hexadecimal digits; its first {ID_DIGITS} will do")
+        principal.require(Scope.AUDIT)
+        first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        if first == last:
+            return first
+        rows = await self._database.fetch("routing_decisions_between", first, last)
+        if len(rows) != 1:
+            several = "several requests begin so: give more of the ID"
+            raise InputInvalid(several if rows else "no decision with this ID is recorded")
+        found: UUID = rows[0]["entry_id"]
+        return found
 
     async def page(
         self,

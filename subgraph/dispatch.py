@@ -42,7 +42,7 @@ class Dispatched:
     @property
     def steps(self) -> tuple[StepRun, ...]:
         """The runs of a chain; empty for a skill that runs alone."""
-        return self.run.steps if self.run is not None and len(self.run.steps) > 1 else ()
+        return () if self.run is None else self.run.chained
 
     @property
     def error(self) -> ErrorNote | None:
@@ -104,18 +104,28 @@ class Dispatcher:
         return Dispatched(decision, ended.moments[0].state, moments, recorded, run)
 
     async def dispatch(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> Invocation:
-        """Run a skill, after its chain, with arguments as decisions name them (`skill:invoke`).
+        """Run a skill as `dispatch_chain` does, and return its own run.
 
         Raises `ExecutionFailed` where a step of the chain stopped it.
+        """
+        run = await self.dispatch_chain(principal, name, arguments)
+        if run.invocation is None:
+            raise ExecutionFailed(None if run.error is None else run.error.message)
+        return run.invocation
+
+    async def dispatch_chain(
+        self, principal: Principal, name: str, arguments: Mapping[str, object]
+    ) -> ChainRun:
+        """Run a skill, after its chain, with arguments as decisions name them (`skill:invoke`).
+
+        Raises what kept a run from beginning, and `SourceInvalid` for a chain that cannot be run.
         """
         principal.require(Scope.INVOKE)
         header = await self._catalog.current(name)
         chain = await self._desk.chain_of(header)
         given = to_input(header.path, arguments)
         run, _ = await self._run(principal, chain, given, str(uuid.uuid4()), None)
-        if run.invocation is None:
-            raise ExecutionFailed(None if run.error is None else run.error.message)
-        return run.invocation
+        return run
 
     async def _run(
         self,
@@ -129,7 +139,7 @@ class Dispatcher:
         run = await run_chain(self._runner, principal, chain, given)
         ended = Lifecycle.of(State.SUCCEEDED if run.error is None else State.FAILED)
         try:
-            if len(run.steps) > 1:
+            if run.chained:
                 await self._log.finish_chain(principal.actor, request_id, run)
             if recorded is not None:
                 ended = await self._log.finish(recorded, run.invocation, run.error)

@@ -89,7 +89,7 @@ class Service:
         self.audit_trail = AuditTrail(self._database, self._tree, self._checkpoints, self._subjects)
         self._authority = Authority(self._database)
         self._broker = Broker(self._authority)
-        self._catalog = Catalog(_roots(settings), settings.catalog_index)
+        self._catalog = Catalog(skill_roots(settings), settings.catalog_index)
         self._runtime = SkillRuntime(
             settings,
             database=self._database,
@@ -192,7 +192,8 @@ def _stores(settings: Settings) -> list[CheckpointStore]:
     return stores
 
 
-def _roots(settings: Settings) -> list[SkillRoot]:
+def skill_roots(settings: Settings) -> list[SkillRoot]:
+    """Name the directories that are searched for skills, in their order."""
     return [
         SkillRoot(settings.builtin_skills_dir, InstallSource.BUILTIN, trusted=True),
         *(SkillRoot(root, InstallSource.LOCAL, trusted=True) for root in settings.skill_roots),

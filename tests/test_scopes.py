@@ -97,9 +97,11 @@ METHODS: dict[str, dict[str, tuple[set[Scope], Method]]] = {
     "dispatcher": {
         "route": (ROUTE | INVOKE, lambda service, who: service.dispatcher.route(who, "nothing of ours")),
         "dispatch": (INVOKE, lambda service, who: service.dispatcher.dispatch(who, "echo", {})),
+        "dispatch_chain": (INVOKE, lambda service, who: service.dispatcher.dispatch_chain(who, "echo", {})),
     },
     "decision_log": {
         "find": (AUDIT, lambda service, who: service.decision_log.find(who, [uuid4()])),
+        "identify": (AUDIT, lambda service, who: service.decision_log.identify(who, str(uuid4()))),
         "page": (AUDIT, lambda service, who: service.decision_log.page(who, limit=1)),
         "replay": (AUDIT, lambda service, who: service.decision_log.replay(who, uuid4())),
     },

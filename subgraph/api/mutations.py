@@ -31,10 +31,11 @@ from subgraph.execution.invocation import Executor
 @strawberry.type(description="Runs of skills, and decisions of people about them.")
 class Mutation:
     @strawberry.mutation(
-        description="Run a skill. `input` is a JSON object, or text that holds one. Without `capabilities` "
-        "the run has all that were granted; without `executor` the skill's best one runs it. `timeoutMs` can "
-        "only shorten its time. A skill that started is an Invocation, however it ended; one that was "
-        "refused is an error with a code."
+        description="Run a skill alone: the skills that its chain has run before it are run by "
+        "`routeAndInvoke` and `dispatchSkill`. `input` is a JSON object, or text that holds one. Without "
+        "`capabilities` the run has all that were granted; without `executor` the skill's best one runs it. "
+        "`timeoutMs` can only shorten its time. A skill that started is an Invocation, however it ended; one "
+        "that was refused is an error with a code."
     )
     async def invoke_skill(
         self,
@@ -84,8 +85,9 @@ class Mutation:
         return RoutingReplay.of(await log.replay(info.context.principal, identifier, query or None))
 
     @strawberry.mutation(
-        description="Run a skill with arguments as decisions name them, such as one whose question was "
-        "answered; `invokeSkill` takes a skill's input as it is, and says more of the run."
+        description="Run a skill, after its chain, with arguments as decisions name them, such as one whose "
+        "question was answered; `invokeSkill` takes a skill's input as it is, runs no chain, and says more "
+        "of the run."
     )
     async def dispatch_skill(self, info: Info, skill_name: str, arguments: JSON) -> InvocationResult:
         if not isinstance(arguments, Mapping):

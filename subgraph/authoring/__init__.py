@@ -2,7 +2,7 @@
 
 from subgraph.authoring.build import BuildOptions, Built, build_skill
 from subgraph.authoring.errors import AuthoringError
-from subgraph.authoring.fixtures import Fixture, Outcome, run_fixtures
+from subgraph.authoring.fixtures import Fixture, Outcome, run_fixtures, stale_component
 from subgraph.authoring.languages import Language
 from subgraph.authoring.scaffold import scaffold
 
@@ -16,4 +16,5 @@ __all__ = [
     "build_skill",
     "run_fixtures",
     "scaffold",
+    "stale_component",
 ]

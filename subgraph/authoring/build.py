@@ -26,6 +26,7 @@ from subgraph.authoring.steps import Compiled, Steps, Tell, sha256_of, size_of
 from subgraph.authoring.tools import build_dir, toolchain_digest, wit_text
 from subgraph.authoring.typescript import compile_typescript
 from subgraph.catalog.discovery import COMPONENT_PATH
+from subgraph.catalog.freshness import BILL_PATH
 from subgraph.catalog.front_matter import HEAD_BYTES, split
 from subgraph.catalog.manifest import SkillManifest, parse_front_matter
 from subgraph.catalog.problem import MANIFEST_NAME
@@ -34,8 +35,6 @@ from subgraph.errors import SubgraphError
 from subgraph.execution.compilation import Compiler
 from subgraph.execution.confinement import landlock_available
 from subgraph.execution.engine import EngineProfile, machine_code_key
-
-BILL_PATH = "dist/skill.cdx.json"
 
 _UNFINISHED = ".unfinished-"
 

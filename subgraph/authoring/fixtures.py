@@ -10,6 +10,7 @@ A list of objects:
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 
 from subgraph.authoring.errors import AuthoringError
 from subgraph.capabilities.patterns import PatternError, normalise_path
+from subgraph.catalog.freshness import stale_because
 from subgraph.errors import InputInvalid
 from subgraph.execution.invocation import Executor, Invocation
 from subgraph.execution.limits import ExitCode
@@ -174,6 +176,14 @@ async def run_fixtures(service: Service, principal: Principal, name: str, worksp
         for executor in executors
         for fixture in fixtures
     ]
+
+
+async def stale_component(service: Service, principal: Principal, name: str) -> str | None:
+    """Say why a skill's component is not of the sources beside it; None also where none is run."""
+    skill = await service.skills.read(principal, name)
+    if Executor.WASM not in await service.skills.executors_of(principal, name):
+        return None
+    return await asyncio.to_thread(stale_because, skill.header.directory, skill.tree.files.keys())
 
 
 async def _outcome(

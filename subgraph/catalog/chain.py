@@ -18,8 +18,9 @@ skill declares.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
@@ -101,6 +102,21 @@ def parse_chain(text: str) -> ChainDeclaration:
         raise ChainInvalid(f"over {STEPS_LIMIT} steps")
     steps = {name: _step(name, of) for name, of in listed.items()}
     return ChainDeclaration(_generations(steps), _needs(fields["needs"]) if "needs" in fields else None)
+
+
+def chain_fault(text: str, depends_on: Collection[str]) -> str | None:
+    """Say why a declaration cannot be run, whatever other skills there are; None for one that can.
+
+    `depends_on` are the names of `cyberos-depends-on`: a step runs none but these.
+    """
+    try:
+        declared = parse_chain(text)
+    except ChainInvalid as error:
+        return str(error)
+    for step in itertools.chain.from_iterable(declared.generations):
+        if step.skill not in depends_on:
+            return f"{step.name} runs {_shown(step.skill)}, which cyberos-depends-on does not name"
+    return None
 
 
 def _step(name: str, declared: object) -> Step:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
+from subgraph.catalog.showing import shown_in_line
+
 DEPENDENCIES_LIMIT = 32
 """Bound of the skills that one skill says it depends on."""
 
@@ -14,6 +16,7 @@ Edges: TypeAlias = "Mapping[str, Set[str]]"
 """The paths of what each skill depends on, by its path; those that are no key depend on nothing."""
 
 _WAY_SHOWN = 8
+_NAME_SHOWN = 80
 
 _SEPARATOR = re.compile(r"[\s,]+")
 
@@ -41,6 +44,18 @@ def resolve(
         return neighbour
     paths = named(name)
     return paths[0] if len(paths) == 1 else None
+
+
+def unmet(
+    name: str, of: str, *, holds: Callable[[str], bool], named: Callable[[str], Sequence[str]]
+) -> str | None:
+    """Say what is wrong with a dependency that `resolve` does not find; None for one that it does."""
+    if resolve(name, of, holds=holds, named=named) is not None:
+        return None
+    shown = shown_in_line(name, _NAME_SHOWN)
+    if "/" not in name and len(named(name)) > 1:
+        return f"it depends on {shown}, and several skills are named so: give the path of one"
+    return f"it depends on {shown}, which is not in the catalogue"
 
 
 class Cycle(NamedTuple):

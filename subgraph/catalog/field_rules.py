@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from subgraph.catalog.activation_events import parse_events
-from subgraph.catalog.chain import ChainInvalid, parse_chain
+from subgraph.catalog.chain import chain_fault, parse_chain
 from subgraph.catalog.dependencies import dependency_names
 from subgraph.catalog.front_matter import Value
-from subgraph.catalog.header import CHAIN, DEPENDS_ON, SCRIPT
+from subgraph.catalog.header import SCRIPT
 from subgraph.catalog.manifest import (
     ACTIVATION_EVENTS,
+    CHAIN,
+    CHAIN_BROKEN,
     COMPATIBILITY_LENGTH,
     CONTROL,
+    DEPENDS_ON,
     DESCRIPTION_LENGTH,
     EXTENSION_PREFIX,
     FIELDS,
@@ -29,6 +32,8 @@ from subgraph.catalog.report import Check
 from subgraph.catalog.showing import shown_in_line
 
 CheckTool = Callable[[str], str | None]
+CheckSkill = Callable[[str], str | None]
+"""Both say what is wrong with a name that stands in the front matter, None for nothing."""
 
 COMPONENT = f"{EXTENSION_PREFIX}component"
 KEYWORDS = f"{EXTENSION_PREFIX}keywords"
@@ -70,11 +75,13 @@ class FieldRules:
         lines: Mapping[str, int],
         directory: str,
         check_tool: CheckTool,
+        check_skill: CheckSkill,
     ) -> None:
         self._fields = fields
         self._lines = lines
         self._directory = directory
         self._check_tool = check_tool
+        self._check_skill = check_skill
 
     def checks(self) -> Iterator[Check]:
         """Check every field that is there or must be, in the order of the standard."""
@@ -165,11 +172,29 @@ class FieldRules:
             if not isinstance(value, str):
                 yield self._check(f"field: {field}", field, errors=["must be text"])
                 continue
-            note, warnings = _of_metadata(key, value)
             errors = _control_characters(key + value)
+            if key == CHAIN:
+                note, faults = self._of_chain(value)
+                errors += faults
+                warnings: list[str] = []
+            else:
+                note, warnings = _of_metadata(key, value)
+            if key == DEPENDS_ON:
+                problems = map(self._check_skill, dependency_names(value))
+                warnings += [problem for problem in problems if problem is not None]
             yield self._check(
                 f"field: {field}={_shown(value)}", field, note, errors=errors, warnings=warnings
             )
+
+    def _of_chain(self, value: str) -> tuple[str, list[str]]:
+        """Return what is good about a chain, and why it cannot be run."""
+        metadata = self._fields["metadata"]
+        named = metadata.get(DEPENDS_ON) if isinstance(metadata, dict) else None
+        fault = chain_fault(value, dependency_names(named) if isinstance(named, str) else ())
+        if fault is not None:
+            return "", [f"{fault}; {CHAIN_BROKEN}"]
+        count = sum(map(len, parse_chain(value).generations))
+        return f"{count} step{'' if count == 1 else 's'}", []
 
     def _tools(self) -> Check:
         value = self._fields["allowed-tools"]
@@ -208,19 +233,9 @@ def _of_metadata(key: str, value: str) -> tuple[str, list[str]]:
     if key == DEPENDS_ON:
         faulty = (name for name in dependency_names(value) if name_faults(name.rpartition("/")[2]))
         return "", [f"{_shown(name)} is no name of a skill" for name in faulty]
-    if key == CHAIN:
-        return _of_chain(value)
     if key.startswith(EXTENSION_PREFIX) and key not in EXTENSIONS:
         return "", ["not a field of this host"]
     return "", []
-
-
-def _of_chain(value: str) -> tuple[str, list[str]]:
-    try:
-        count = sum(map(len, parse_chain(value).generations))
-    except ChainInvalid as error:
-        return "", [f"{error}; the skill cannot be routed to"]
-    return f"{count} step{'' if count == 1 else 's'}", []
 
 
 def _missing(value: Value | None) -> str:

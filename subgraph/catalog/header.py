@@ -14,10 +14,14 @@ import msgpack
 
 from subgraph.catalog.activation_events import parse_events
 from subgraph.catalog.dependencies import dependency_names
-from subgraph.catalog.manifest import ACTIVATION_EVENTS, EXTENSION_PREFIX, SkillManifest
+from subgraph.catalog.manifest import (
+    ACTIVATION_EVENTS,
+    CHAIN,
+    DEPENDS_ON,
+    EXTENSION_PREFIX,
+    SkillManifest,
+)
 
-CHAIN = f"{EXTENSION_PREFIX}chain"
-DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
 SCRIPT = f"{EXTENSION_PREFIX}script"
 
 _PACKED_DEPENDS_ON = DEPENDS_ON.encode()

@@ -37,7 +37,7 @@ from subgraph.catalog.problem import Level, Problem
 FILE_BYTES_LIMIT = 64 * 1024 * 1024
 """Bound of the file. 20,000 usual headers take 10 MiB."""
 
-_MAGIC = f"cyberos-catalog-index 2 {__version__}\n".encode()
+_MAGIC = f"cyberos-catalog-index 3 {__version__}\n".encode()
 _CHECKSUM_SIZE = 4
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from subgraph.catalog import front_matter
 from subgraph.catalog.activation_events import parse_events
+from subgraph.catalog.chain import chain_fault
+from subgraph.catalog.dependencies import dependency_names
 from subgraph.catalog.front_matter import Value
 from subgraph.catalog.problem import MANIFEST_NAME, Finding, Level, ManifestInvalid
 from subgraph.catalog.showing import shown_in_line
@@ -49,6 +51,11 @@ WARNINGS_LIMIT = 16
 
 EXTENSION_PREFIX = "cyberos-"
 ACTIVATION_EVENTS = f"{EXTENSION_PREFIX}activation-events"
+CHAIN = f"{EXTENSION_PREFIX}chain"
+DEPENDS_ON = f"{EXTENSION_PREFIX}depends-on"
+
+CHAIN_BROKEN = "the skill can be run alone, and neither routed to nor dispatched"
+"""What follows from a chain that cannot be run."""
 
 _USUAL_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -271,3 +278,6 @@ class _Reader:
                 del metadata[key]
         for word in parse_events(metadata.get(ACTIVATION_EVENTS, ""))[1]:
             self.warn(f"metadata.{ACTIVATION_EVENTS}", f"{word!r} is no activation event")
+        fault = chain_fault(metadata.get(CHAIN, ""), dependency_names(metadata.get(DEPENDS_ON, "")))
+        if fault is not None:
+            self.warn(f"metadata.{CHAIN}", f"{fault}; {CHAIN_BROKEN}")

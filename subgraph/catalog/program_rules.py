@@ -7,6 +7,7 @@ from pathlib import Path
 
 from subgraph.catalog.discovery import COMPONENT_PATH
 from subgraph.catalog.field_rules import COMPONENT
+from subgraph.catalog.freshness import stale_because
 from subgraph.catalog.front_matter import Value
 from subgraph.catalog.header import SCRIPT
 from subgraph.catalog.problem import Finding, Level
@@ -37,6 +38,9 @@ def program_checks(
     if isinstance(component, str):
         found = _component_problem(component, sizes, directory)
         yield _check(f"component: {component}", COMPONENT, lines, Level.ERROR, found)
+        stale = None if found is not None else stale_because(directory, sizes)
+        if stale is not None:
+            yield _check("component: sources", COMPONENT, lines, Level.WARNING, stale)
 
 
 def _check(subject: str, field: str, lines: Mapping[str, int], level: Level, problem: str | None) -> Check:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from subgraph.catalog import discovery, index_file
 from subgraph.catalog.activation_events import names_of, normalised
-from subgraph.catalog.dependencies import Cycle, cycles, resolve
+from subgraph.catalog.dependencies import Cycle, cycles, resolve, unmet
 from subgraph.catalog.discovery import (
     Candidate,
     Search,
@@ -19,14 +20,14 @@ from subgraph.catalog.discovery import (
     shows_component,
     stamps_of,
 )
-from subgraph.catalog.header import DEPENDS_ON, InstallSource, SkillHeader, SkillRoot
+from subgraph.catalog.header import InstallSource, SkillHeader, SkillRoot
 from subgraph.catalog.index_file import Entry
-from subgraph.catalog.manifest import parse_front_matter
+from subgraph.catalog.manifest import DEPENDS_ON, parse_front_matter
 from subgraph.catalog.problem import MANIFEST_NAME, Finding, Level, ManifestInvalid, Problem
 from subgraph.errors import SkillAmbiguous, SkillNotFound, SourceInvalid
 
 PROBLEMS_LIMIT = 1000
-"""Bound of the problems that are kept of skills that are left out."""
+"""Bound of the problems that are kept of skills that are left out, and of dependencies that are not there."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class _Index:
         self.entries: dict[str, Entry] = {}
         self.names: dict[str, tuple[SkillHeader, ...]] = {}
         self.left_out: list[Problem] = []
+        self.unmet: list[Problem] = []
         self._events: dict[str, list[str]] | None = None
 
     def add_names(self) -> None:
@@ -80,7 +82,7 @@ class _Index:
     def problems(self) -> list[Problem]:
         """Return all problems in the order of their paths."""
         warnings = (problem for entry in self.entries.values() for problem in entry.problems)
-        return sorted([*self.left_out, *warnings], key=lambda problem: problem.path)
+        return sorted([*self.left_out, *self.unmet, *warnings], key=lambda problem: problem.path)
 
 
 class Registry:
@@ -264,12 +266,17 @@ class Registry:
     def problems_of(self, path: str) -> list[Problem]:
         """Return the warnings about one skill, and why a change of it is not used."""
         entry = self._index.entries.get(path)
-        left_out = [problem for problem in self._index.left_out if problem.path == path]
-        return [*left_out, *(() if entry is None else entry.problems)]
+        others = (*self._index.left_out, *self._index.unmet)
+        own = [problem for problem in others if problem.path == path]
+        return [*own, *(() if entry is None else entry.problems)]
 
     def holds(self, path: str) -> bool:
         """Whether there is a skill at exactly this path."""
         return self._index.holds(path)
+
+    def paths_named(self, name: str) -> list[str]:
+        """Return the paths of the skills with a short name."""
+        return self._index.paths_named(name)
 
     def __iter__(self) -> Iterator[SkillHeader]:
         """Iterate over all headers in the order of their paths."""
@@ -309,12 +316,11 @@ def _refuse_cycles(index: _Index) -> None:
     skills that were installed, these alone are left out: none of them takes away what the operator chose.
     """
     index.add_names()
+    dependent = {path: names for path, entry in index.entries.items() if (names := entry.header.depends_on)}
     edges = {}
-    for path, entry in index.entries.items():
-        names = entry.header.depends_on
-        if names:
-            found = (resolve(name, path, holds=index.holds, named=index.paths_named) for name in names)
-            edges[path] = {other for other in found if other is not None}
+    for path, names in dependent.items():
+        found = (resolve(name, path, holds=index.holds, named=index.paths_named) for name in names)
+        edges[path] = {other for other in found if other is not None}
     refused = cycles(edges)
     installed = _leave_out(index, refused, lambda header: not header.trusted)
     if installed:
@@ -322,6 +328,16 @@ def _refuse_cycles(index: _Index) -> None:
     chosen = _leave_out(index, refused, lambda header: header.source is not InstallSource.BUILTIN)
     if installed or chosen:
         index.add_names()
+    index.unmet = list(islice(_unmet(index, dependent), PROBLEMS_LIMIT))
+
+
+def _unmet(index: _Index, dependent: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Warn of skills whose dependencies are not there: they can be run alone."""
+    for path, names in dependent.items():
+        for name in names if path in index.entries else ():
+            message = unmet(name, path, holds=index.holds, named=index.paths_named)
+            if message is not None:
+                yield Problem(path, Level.WARNING, f"metadata.{DEPENDS_ON}", None, message)
 
 
 def _leave_out(index: _Index, refused: Iterable[Cycle], takes: Callable[[SkillHeader], bool]) -> set[str]:

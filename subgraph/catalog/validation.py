@@ -15,7 +15,7 @@ from subgraph.catalog import front_matter
 from subgraph.catalog.activated_skill import MANIFEST_BYTES_LIMIT
 from subgraph.catalog.body_rules import body_checks
 from subgraph.catalog.discovery import check_path
-from subgraph.catalog.field_rules import CheckTool, FieldRules
+from subgraph.catalog.field_rules import CheckSkill, CheckTool, FieldRules
 from subgraph.catalog.manifest import KEY_SHOWN, parse_front_matter, with_quotes
 from subgraph.catalog.portability import doubts
 from subgraph.catalog.problem import MANIFEST_NAME, Finding, Level, ManifestInvalid
@@ -31,17 +31,20 @@ DOUBTS_LIMIT = 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def validate(directory: Path, *, check_tool: CheckTool = lambda _: None) -> Report:
+def validate(
+    directory: Path, *, check_tool: CheckTool = lambda _: None, check_skill: CheckSkill = lambda _: None
+) -> Report:
     """Validate the skill in a directory. Whatever the files are, the answer is a report.
 
-    `check_tool` says what is wrong with one entry of `allowed-tools`, None when this host can grant it:
-    which capabilities there are is not known here.
+    `check_tool` says what is wrong with one entry of `allowed-tools`, None when this host can grant it, and
+    `check_skill` what is wrong with one of `cyberos-depends-on`: which capabilities there are is not known
+    here, nor which other skills.
     """
     absolute = Path(os.path.abspath(directory))  # noqa: PTH100 - `resolve` follows links
-    return Report(directory, tuple(_checks(absolute, check_tool)))
+    return Report(directory, tuple(_checks(absolute, check_tool, check_skill)))
 
 
-def _checks(directory: Path, check_tool: CheckTool) -> Iterator[Check]:
+def _checks(directory: Path, check_tool: CheckTool, check_skill: CheckSkill) -> Iterator[Check]:
     sizes: Mapping[str, int] | None = None
     try:
         sizes = {path: entry.size for path, entry in read_tree(directory).files.items()}
@@ -54,7 +57,7 @@ def _checks(directory: Path, check_tool: CheckTool) -> Iterator[Check]:
         yield Check(f"reading {MANIFEST_NAME} ...", findings=(_finding(error),))
     else:
         yield Check(f"reading {MANIFEST_NAME} ...", _size(len(document)))
-        yield from _manifest_checks(document, directory, sizes, check_tool)
+        yield from _manifest_checks(document, directory, sizes, check_tool, check_skill)
     yield files
 
 
@@ -71,7 +74,11 @@ def _read(directory: Path, sizes: Mapping[str, int] | None) -> bytes:
 
 
 def _manifest_checks(
-    document: bytes, directory: Path, sizes: Mapping[str, int] | None, check_tool: CheckTool
+    document: bytes,
+    directory: Path,
+    sizes: Mapping[str, int] | None,
+    check_tool: CheckTool,
+    check_skill: CheckSkill,
 ) -> Iterator[Check]:
     subject = "frontmatter parse ..."
     lines: dict[str, int] = {}
@@ -86,7 +93,7 @@ def _manifest_checks(
     for field, line, message in islice(doubts(text), DOUBTS_LIMIT):
         shown = shown_in_line(field, KEY_SHOWN)
         yield Check(f"field: {shown}", findings=(Finding(Level.WARNING, shown, line, message),))
-    checks = list(FieldRules(fields, lines, directory.name, check_tool).checks())
+    checks = list(FieldRules(fields, lines, directory.name, check_tool, check_skill).checks())
     yield from checks
     yield from _warnings_of_loading(head, directory.name, checks)
     yield from body_checks(body, sizes)

@@ -18,6 +18,7 @@ from subgraph.authoring import (
     build_skill,
     run_fixtures,
     scaffold,
+    stale_component,
 )
 from subgraph.cli.output import say_step
 from subgraph.cli.session import REFUSED, fail, with_service
@@ -102,16 +103,18 @@ def fixtures(
     """Run a skill's own cases (fixtures/cases.json) by every executor that it has.
 
     They run as any other call does, with what was granted and with an entry each, but in a workspace of their
-    own. Ends with 1 when one does not answer as it must.
+    own. Ends with 1 when one does not answer as it must, and when the component is not of the sources beside
+    it: what was tried is then not what is written.
     """
     with tempfile.TemporaryDirectory(prefix="cyberos-fixtures-") as folder:
         workspace = Path(folder)
 
-        async def work(service: Service, principal: Principal) -> list[Outcome]:
-            return await run_fixtures(service, principal, skill, workspace)
+        async def work(service: Service, principal: Principal) -> tuple[list[Outcome], str | None]:
+            outcomes = await run_fixtures(service, principal, skill, workspace)
+            return outcomes, await stale_component(service, principal, skill)
 
         try:
-            outcomes = with_service(work, runs_skills=True, workspace=workspace)
+            outcomes, stale = with_service(work, runs_skills=True, workspace=workspace)
         except AuthoringError as error:
             fail(str(error), REFUSED)
     problems = [outcome for outcome in outcomes if outcome.problem is not None]
@@ -124,5 +127,7 @@ def fixtures(
         say_step("fixtures", f"{skill}  executor={executor.value.lower()}  {count}")
     if any(outcome.ungranted for outcome in problems):
         say_step("fixtures", f"what it needs is not granted: grant {skill} --all, then again", failed=True)
-    if problems:
+    if stale is not None:
+        say_step("fixtures", stale, failed=True)
+    if problems or stale is not None:
         raise typer.Exit(REFUSED)

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from subgraph.capabilities import LIMIT_NAMES, CapabilityChanges, parse_capability
-from subgraph.catalog import ActivatedSkill, Report, SkillHeader, exact_name
+from subgraph.catalog import ActivatedSkill, Finding, Problem, Report, SkillHeader, exact_name
 from subgraph.catalog import validate as validate_skill
-from subgraph.cli.output import say, say_fact, say_json, table
+from subgraph.cli.known_skills import KnownSkills
+from subgraph.cli.output import say, say_json, say_text, table
 from subgraph.cli.session import REFUSED, with_service
 from subgraph.errors import CapabilityDenied, SubgraphError
 from subgraph.execution.invocation import Executor
@@ -22,6 +23,8 @@ from subgraph.service import Service
 
 NONE = "—"
 
+_PROBLEMS_SHOWN = 20
+
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
@@ -31,11 +34,15 @@ def list_(
 ) -> None:
     """List the skills that are there."""
 
-    async def work(service: Service, principal: Principal) -> list[tuple[SkillHeader, str]]:
+    async def work(
+        service: Service, principal: Principal
+    ) -> tuple[list[tuple[SkillHeader, str]], list[Problem]]:
         headers = await service.skills.all(principal, region=region)
-        return [(header, await _preferred(service, principal, header)) for header in headers]
+        listed = [(header, await _preferred(service, principal, header)) for header in headers]
+        paths = {header.path for header in headers}
+        return listed, [each for each in await service.skills.problems(principal) if each.path in paths]
 
-    found = with_service(work)
+    found, problems = with_service(work)
     if as_json:
         say_json(
             [
@@ -46,6 +53,7 @@ def list_(
                     "executor": executor,
                     "source": header.source.value,
                     "description": header.description,
+                    "problems": [each.message for each in problems if each.path == header.path],
                 }
                 for header, executor in found
             ]
@@ -59,6 +67,10 @@ def list_(
         ),
     )
     say(f"\n{len(found)} {'skill' if len(found) == 1 else 'skills'} indexed")
+    for each in problems[:_PROBLEMS_SHOWN]:
+        say(f"{each.path}: {Finding(each.level, each.field, each.line, each.message)}")
+    if len(problems) > _PROBLEMS_SHOWN:
+        say(f"… and {len(problems) - _PROBLEMS_SHOWN} more problems; inspect SKILL shows those of one")
 
 
 async def _preferred(service: Service, principal: Principal, header: SkillHeader) -> str:
@@ -110,10 +122,10 @@ def inspect(
         say_json(_as_json(found))
         return
     for label, value in _facts(found):
-        say_fact(label, value)
+        say_text(label, value)
     _say_capabilities(found)
     for problem in found.problems:
-        say_fact("problem", problem)
+        say_text("problem", problem)
 
 
 def _facts(found: _Inspected) -> list[tuple[str, str]]:
@@ -213,9 +225,13 @@ def validate(
 ) -> None:
     """Check skills against every rule of the open standard, without running or installing them.
 
+    What they depend on is looked for beside them, among the others that are named, and in the catalogue.
     Ends with 1 when one of them is not valid.
     """
-    reports: list[Report] = [validate_skill(each, check_tool=_problem_of) for each in directories]
+    known = KnownSkills(directories)
+    reports: list[Report] = [
+        validate_skill(each, check_tool=_problem_of, check_skill=known.check_of(each)) for each in directories
+    ]
     for report in reports:
         for line in report.lines():
             say(line)

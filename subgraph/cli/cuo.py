@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from subgraph.cli.catalogue import NONE
+from subgraph.cli.dispatching import dispatch
 from subgraph.cli.evaluation import evaluate
 from subgraph.cli.formats import AsFormat, Format
-from subgraph.cli.output import say, say_json, table, tell
+from subgraph.cli.output import say, say_json, table
 from subgraph.cli.routed import (
     UNKNOWN,
     dispatched_as_json,
@@ -22,13 +23,14 @@ from subgraph.cli.routed import (
     say_decision,
     say_line,
     say_record,
-    say_steps,
+    say_run,
+    tell_error,
     way_on,
 )
 from subgraph.cli.routing_data import bank_app, personas, skills
 from subgraph.cli.session import MISUSED, REFUSED, fail, with_service
 from subgraph.cli.version import options
-from subgraph.decision_log import Replay
+from subgraph.decision_log import ID_DIGITS, Replay
 from subgraph.dispatch import Dispatched
 from subgraph.principal import Principal
 from subgraph.recorded_decision import RecordedDecision
@@ -117,7 +119,7 @@ def route(
         return await service.dispatcher.route(principal, query, seat, invoke=invoke, record=record)
 
     done = with_service(work, runs_skills=invoke)
-    decision, run = done.decision, done.invocation
+    decision = done.decision
     if format_ is Format.JSON:
         say_json(dispatched_as_json(done))
     elif done.run is None:
@@ -125,37 +127,41 @@ def route(
         say(f"\n(not invoked{way_on(decision)})")
     else:
         say_line("decision:", pick_of(decision))
-        say_steps(done)
-        if run is not None:
-            say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
-            if printed := (run.stdout or "").rstrip():
-                say_line("stdout:", printed)
-    if done.error is not None:
-        tell("error", f"{done.error.code}: {done.error.message}")
+        say_run(done.run)
+    tell_error(done.error)
     if done.recorded is not None and format_ is Format.TEXT:
-        if run is None:
+        if done.invocation is None:
             say()
         say_record(done.recorded)
     if invoke:
-        raise typer.Exit(REFUSED if run is None else run.exit_code)
+        raise typer.Exit(REFUSED if done.invocation is None else done.invocation.exit_code)
 
 
-RequestId = Annotated[str, typer.Argument(help="The request, as `route --record` names it.")]
+app.command()(dispatch)
 
 
-def _identifier(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        fail(f"{text!r} is no ID of a request; `route --record` names it", MISUSED)
+RequestId = Annotated[
+    str, typer.Argument(help="The request, as `route --record` names it, or its first 8 digits or more.")
+]
+
+_ID = re.compile(rf"(?=(?:-?[0-9a-fA-F]){{{ID_DIGITS}}})[0-9a-fA-F-]{{{ID_DIGITS},36}}")
+
+
+def _check_id(text: str) -> None:
+    if _ID.fullmatch(text) is None:
+        fail(
+            f"{text!r} is no ID of a request, nor its first {ID_DIGITS} digits; `route --record` names it",
+            MISUSED,
+        )
 
 
 @app.command()
 def explain(request_id: RequestId, format_: AsFormat = Format.TEXT) -> None:
     """Show a decision that was recorded: why, what else it could have been, and what became of it."""
-    identifier = _identifier(request_id)
+    _check_id(request_id)
 
     async def work(service: Service, principal: Principal) -> RecordedDecision | None:
+        identifier = await service.decision_log.identify(principal, request_id)
         return (await service.decision_log.find(principal, [identifier])).get(identifier)
 
     found = with_service(work)
@@ -195,9 +201,10 @@ def replay(
 
     Ends with 1 where they differ.
     """
-    identifier = _identifier(request_id)
+    _check_id(request_id)
 
     async def work(service: Service, principal: Principal) -> Replay:
+        identifier = await service.decision_log.identify(principal, request_id)
         return await service.decision_log.replay(principal, identifier, query)
 
     done = with_service(work)

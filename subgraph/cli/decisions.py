@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -81,7 +83,10 @@ class State(StrEnum):
 def requests(
     state: Annotated[State, typer.Option(help="Which ones.")] = State.PENDING, as_json: AsJson = False
 ) -> None:
-    """List requests for capabilities that calls have left, for you to answer."""
+    """List requests for capabilities that calls have left, for you to answer.
+
+    IDs are shown as far as it takes to tell them apart; `approve` and `deny` take that. JSON has them whole.
+    """
     wanted = None if state is State.ALL else RequestState(state.value)
 
     async def work(service: Service, principal: Principal) -> list[tuple[CapabilityRequest, bool]]:
@@ -108,11 +113,12 @@ def requests(
             ]
         )
         return
+    short = _short_ids(found)
     table(
         ("id", "skill", "capability", "requested by", "state"),
         (
             (
-                str(each.request_id),
+                short[each.request_id],
                 each.skill_path,
                 each.capability,
                 each.requested_by,
@@ -124,6 +130,20 @@ def requests(
     say(f"\n{len(found)} {'request' if len(found) == 1 else 'requests'}")
     if any(each.state is RequestState.PENDING for each in found):
         say("answer with approve ID or deny ID")
+
+
+_SHORT_ID = 8
+"""Digits of an ID that are shown at least: what fits beside all else, and is likely to stay the only one."""
+
+
+def _short_ids(requests: Sequence[CapabilityRequest]) -> dict[UUID, str]:
+    """Shorten the IDs to beginnings of one length that no other one of these has."""
+    ids = {each.request_id for each in requests}
+    longest = len(str(UUID(int=0)))
+    length = next(
+        (n for n in range(_SHORT_ID, longest) if len({str(each)[:n] for each in ids}) == len(ids)), longest
+    )
+    return {each: str(each)[:length] for each in ids}
 
 
 async def _is_current(service: Service, principal: Principal, request: CapabilityRequest) -> bool:

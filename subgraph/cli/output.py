@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -13,11 +14,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from subgraph.catalog.showing import shown
+from subgraph.cli.wrapping import column_widths, wrapped, wrapped_words
 
 _PIPED_WIDTH = 200  # columns; nobody looks at them, and nothing is to be cut off
 
+_BORDER = 3  # columns of the screen that each column of a table has beside its text
+
 _TAG_WIDTH = 12
 _LABEL_WIDTH = 14
+_LEAST_TEXT = 20  # columns that a text has beside its label, however narrow the terminal is
 
 
 def say(text: str = "", *, file: TextIO | None = None) -> None:
@@ -44,6 +49,14 @@ def say_fact(label: str, value: str, *, width: int = _LABEL_WIDTH) -> None:
         say(f"{start:<{width}}{line}")
 
 
+def say_text(label: str, text: str, *, width: int = _LABEL_WIDTH) -> None:
+    """Write a text under a label, in a terminal broken on words; in a pipe it is one line."""
+    if sys.stdout.isatty():
+        room = max(shutil.get_terminal_size().columns - width, _LEAST_TEXT)
+        text = "\n".join(wrapped_words(_visible(text), room))
+    say_fact(label, text, width=width)
+
+
 def say_json(value: object) -> None:
     """Write a value as JSON, in the terminal without characters that hide or turn."""
     text = json.dumps(value, ensure_ascii=False, default=str)
@@ -52,13 +65,20 @@ def say_json(value: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table."""
+    """Write a table. Its first column has what is copied, which is broken last."""
     console = Console(
         width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, markup=False, emoji=False
     )
-    drawn = Table(*(Column(name, overflow="fold") for name in columns), box=box.ROUNDED)
-    for row in rows:
-        drawn.add_row(*(Text(_visible(cell)) for cell in row))
+    shown_rows = [columns, *([_visible(cell) for cell in row] for row in rows)]
+    room = console.width - _BORDER * len(columns) - 1
+    widths = column_widths(list(zip(*shown_rows, strict=True)), room)
+    drawn = Table(
+        *(Column(name, width=width, overflow="fold") for name, width in zip(columns, widths, strict=True)),
+        box=box.ROUNDED,
+    )
+    for row in shown_rows[1:]:
+        cells = zip(row, widths, strict=True)
+        drawn.add_row(*(Text("\n".join(wrapped(cell, width))) for cell, width in cells))
     console.print(drawn)
 
 

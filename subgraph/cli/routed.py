@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from subgraph.audit import ErrorNote
-from subgraph.chain_run import StepRun
-from subgraph.cli.output import say, say_fact
+from subgraph.chain_run import ChainRun, StepRun
+from subgraph.cli.output import say, say_fact, tell
 from subgraph.dispatch import Dispatched
 from subgraph.execution.invocation import Invocation
 from subgraph.recorded_decision import RecordedDecision
-from subgraph.routing import Consultation, Decision
+from subgraph.routing import Consultation, Decision, State
 from subgraph.routing_desk import skill_input
 
 UNKNOWN = "(the log holds a commitment alone, or the key was destroyed)"
@@ -24,17 +24,32 @@ say_line = functools.partial(say_fact, width=13)
 """Writes what is known under a label."""
 
 
-def say_steps(done: Dispatched) -> None:
-    """Say how the runs of a chain went; nothing for a skill that runs alone."""
-    if done.run is None or not done.steps:
-        return
-    elapsed_ms = done.run.elapsed_us / 1000
-    say_line("chain:", f"{done.state.value}  steps={len(done.steps)}  total_elapsed_ms={elapsed_ms:.1f}")
-    for each in done.steps:
-        run = "" if each.invocation is None else f"  exit={each.invocation.exit_code}"
-        say(f"  - {each.planned.name}: {each.planned.skill_path}  {each.status.value}{run}")
-        if each is done.run.failed and each.invocation is not None and each.invocation.stdout:
+def say_run(done: ChainRun) -> None:
+    """Say how a skill's run went, and before it how the runs of its chain did."""
+    if done.chained:
+        elapsed_ms = done.elapsed_us / 1000
+        say_line("chain:", f"{_ending(done)}  steps={len(done.steps)}  total_elapsed_ms={elapsed_ms:.1f}")
+    for each in done.chained:
+        code = "" if each.invocation is None else f"  exit={each.invocation.exit_code}"
+        say(f"  - {each.planned.name}: {each.planned.skill_path}  {each.status.value}{code}")
+        if each is done.failed and each.invocation is not None and each.invocation.stdout:
             say(f"    {each.invocation.stdout.rstrip()}")
+    run = done.invocation
+    if run is not None:
+        say_line("invocation:", f"exit={run.exit_code}  elapsed_ms={run.elapsed_us / 1000:.1f}")
+        if printed := (run.stdout or "").rstrip():
+            say_line("stdout:", printed)
+
+
+def tell_error(error: ErrorNote | None) -> None:
+    """Say on stderr why a run failed, if it did."""
+    if error is not None:
+        tell("error", f"{error.code}: {error.message}")
+
+
+def _ending(run: ChainRun) -> str:
+    state = State.SUCCEEDED if run.error is None else State.FAILED
+    return state.value
 
 
 def say_decision(decision: Decision, *, is_open: bool = True) -> None:
@@ -150,11 +165,21 @@ def dispatched_as_json(done: Dispatched) -> dict[str, Any]:
     return {
         **done.decision.as_data(),
         "input": skill_input(done.decision),
+        **run_as_json(done.run),
         "state": done.state.value,
-        "result": None if done.invocation is None else _result(done.invocation),
-        "steps": [_step(each) for each in done.steps],
-        "error": _error(done.error),
         "recorded": None if done.recorded is None else record_as_json(done.recorded),
+    }
+
+
+def run_as_json(run: ChainRun | None) -> dict[str, Any]:
+    """Give a run as JSON values, with those of its chain; all null and empty where there was none."""
+    if run is None:
+        return {"state": None, "result": None, "steps": [], "error": None}
+    return {
+        "state": _ending(run),
+        "result": None if run.invocation is None else _result(run.invocation),
+        "steps": [_step(each) for each in run.chained],
+        "error": _error(run.error),
     }
 
 

@@ -10,7 +10,7 @@ import typer
 
 from subgraph.cli.catalogue import NONE
 from subgraph.cli.formats import AsFormat, Format
-from subgraph.cli.output import say, say_fact, say_json, table
+from subgraph.cli.output import say, say_fact, say_json, say_text, table
 from subgraph.cli.session import MISUSED, fail, with_service
 from subgraph.keyword_banks import OperatorKeywords
 from subgraph.principal import Principal
@@ -51,16 +51,16 @@ def skills(
 
 def _say_entry(found: Entry) -> None:
     known = found.skill
-    say_fact("skill:", known.path)
-    say_fact("region:", known.region or NONE)
-    say_fact("persona:", known.persona or "any")
-    say_fact("keywords:", f"[{', '.join(found.keywords)}]")
-    say_fact("extractor:", known.name if found.has_extractor else "none; the skill gets the query itself")
-    say_fact("required:", f"[{', '.join(found.required)}]")
-    say_fact("depends_on:", f"[{', '.join(known.depends_on)}]")
-    say_fact("allowed_tools:", f" [{', '.join(known.allowed_tools.split())}]")
+    say_text("skill:", known.path)
+    say_text("region:", known.region or NONE)
+    say_text("persona:", known.persona or "any")
+    say_text("keywords:", f"[{', '.join(found.keywords)}]")
+    say_text("extractor:", known.name if found.has_extractor else "none; the skill gets the query itself")
+    say_text("required:", f"[{', '.join(found.required)}]")
+    say_text("depends_on:", f"[{', '.join(known.depends_on)}]")
+    say_text("allowed_tools:", f" [{', '.join(known.allowed_tools.split())}]")
     if not found.routable:
-        say_fact("REVOKED", "it is not routed to")
+        say_text("REVOKED", "it is not routed to")
 
 
 def _as_json(found: Entry) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def personas(format_: AsFormat = Format.TEXT) -> None:
     for each in found:
         say(f"{each.code}: {each.title} ({each.held})")
         if not each.is_emerging:
-            say_fact("  auto ok:", "; ".join(each.auto_ok))
-            say_fact("  defers:", "; ".join(action.text for action in each.defers))
+            say_text("  auto ok:", "; ".join(each.auto_ok))
+            say_text("  defers:", "; ".join(action.text for action in each.defers))
 
 
 def _persona_as_json(persona: Persona) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from subgraph.capabilities import declared_capabilities
+from subgraph.catalog import SkillHeader, exact_name
+from subgraph.catalog.chain import ChainInvalid, parse_chain
 from subgraph.cli.output import say, say_json, tell
 from subgraph.cli.session import MISUSED, fail, with_service
 from subgraph.execution.invocation import Executor, Invocation
@@ -56,7 +58,7 @@ def run(
 
     What is done goes to stderr, the answer to stdout. Ends with the exit code of the skill: 0, 1 its own
     error, 124 over time or fuel, 126 it tried what was not granted, 137 over memory, output or host calls. A
-    call that was refused ends with 1.
+    call that was refused ends with 1. The skill runs alone: `cyberos-cuo dispatch` runs its chain first.
     """
     text = _read_stdin() if input_ is None else input_
     if input_ is None and not text.strip():
@@ -97,6 +99,7 @@ async def _explain(
     service: Service, principal: Principal, name: str, requested: tuple[str, ...] | None
 ) -> None:
     header = await service.skills.find(principal, name)
+    _tell_of_chain(header)
     declared = " ".join(map(str, declared_capabilities(header.allowed_tools)))
     tell("invoke", f"skill={header.path}")
     tell("broker", f"declared allowed-tools: [{declared}]")
@@ -106,6 +109,19 @@ async def _explain(
         tell("broker", f"requested: all that were granted: [{' '.join(held)}]")
     else:
         tell("broker", f"requested: [{' '.join(requested)}]")
+
+
+def _tell_of_chain(header: SkillHeader) -> None:
+    """Say that the skills which others would be run before it are not, and what runs them."""
+    try:
+        declared = parse_chain(header.chain)
+    except ChainInvalid as error:
+        tell("chain", f"it runs alone here; its chain cannot be run: {error}")
+        return
+    skills = sorted({step.skill for steps in declared.generations for step in steps})
+    if skills:
+        way = f"cyberos-cuo dispatch {exact_name(header.path)}"
+        tell("chain", f"it runs alone here; {way} runs its chain first: {' '.join(skills)}")
 
 
 def _report(invocation: Invocation) -> None:

@@ -100,6 +100,30 @@ def test_what_hosts_read_differently_is_a_warning(tmp_path: Path, line: str, war
 
 
 @pytest.mark.parametrize(
+    ("chain", "error"),
+    [
+        ("{", "not JSON"),
+        ('{"stepz": {}}', "the chain: stepz is not known; there are needs, steps"),
+        ('{"steps": {"a": {"skill": "two"}}}', "a runs two, which cyberos-depends-on does not name"),
+    ],
+)
+def test_a_chain_that_cannot_be_run_is_an_error(tmp_path: Path, chain: str, error: str) -> None:
+    report = validate(
+        written(tmp_path, "metadata:", "  cyberos-depends-on: one", f"  cyberos-chain: '{chain}'")
+    )
+    consequence = "the skill can be run alone, and neither routed to nor dispatched"
+    assert errors(report) == [f"line 6: metadata.cyberos-chain: {error}; {consequence}"]
+
+
+def test_a_dependency_is_judged_by_who_knows_the_other_skills(tmp_path: Path) -> None:
+    skill = written(tmp_path, "metadata:", "  cyberos-depends-on: one, two")
+    assert validate(skill).findings == ()
+    report = validate(skill, check_skill=lambda name: "it is away" if name == "two" else None)
+    assert report.ok
+    assert warnings(report) == ["line 5: metadata.cyberos-depends-on: it is away"]
+
+
+@pytest.mark.parametrize(
     "line",
     ["license: !!str MIT", "license: &a MIT", "allowed-tools: [a]", "metadata: {a: b}", "license: a --- b"],
 )

@@ -168,7 +168,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "half": lambda data: data[: len(data) // 2],
     "longer": lambda data: data + b"\0",
     "one bit": lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
-    "of another version": lambda data: data.replace(b"cyberos-catalog-index 2", b"cyberos-catalog-index 1"),
+    "of another version": lambda data: data.replace(b"cyberos-catalog-index 3", b"cyberos-catalog-index 1"),
     "foreign": lambda data: b"\x7fELF" + data,
     "no map": lambda data: sealed([1]),
     "no msgpack": lambda data: sealed(b"\xc1"),

@@ -286,9 +286,11 @@ def test_skills_whose_dependencies_form_a_cycle_are_refused_with_the_cycle_named
         found.get("a")
     problems = [(each.path, each.level, each.field, each.message) for each in found.problems()]
     message = "its dependencies form a cycle: team/a → team/b → team/c → team/a"
-    assert problems == [
+    assert problems[:3] == [
         (f"team/{name}", Level.ERROR, "metadata.cyberos-depends-on", message) for name in "abc"
     ]
+    message = "it depends on a, which is not in the catalogue"
+    assert problems[3:] == [("team/d", Level.WARNING, "metadata.cyberos-depends-on", message)]
     write_skill(tmp_path, "team/c")
     found.scan()
     assert paths(found) == ["team/a", "team/b", "team/c", "team/d"]
@@ -302,7 +304,7 @@ def test_a_skill_that_is_added_takes_no_builtin_one_away(tmp_path: Path) -> None
     found = Registry([builtin, SkillRoot(tmp_path / "mine", InstallSource.LOCAL, trusted=True)])
     found.scan()
     assert paths(found) == ["vn/one"]
-    assert [each.path for each in found.problems()] == ["vn/two"]
+    assert [each.path for each in found.problems()] == ["vn/one", "vn/two"]
 
 
 def test_a_skill_that_is_installed_takes_none_away_that_the_operator_chose(tmp_path: Path) -> None:
@@ -313,7 +315,12 @@ def test_a_skill_that_is_installed_takes_none_away_that_the_operator_chose(tmp_p
     found = Registry([mine, SkillRoot(tmp_path / "installed", InstallSource.LOCAL, trusted=False)])
     found.scan()
     assert paths(found) == ["team/one"]
-    assert [each.path for each in found.problems()] == ["else/helper", "team/four", "team/three"]
+    assert [(each.path, each.level) for each in found.problems()] == [
+        ("else/helper", Level.ERROR),
+        ("team/four", Level.ERROR),
+        ("team/one", Level.WARNING),
+        ("team/three", Level.ERROR),
+    ]
 
 
 def test_a_cycle_is_found_again_after_a_restart(tmp_path: Path) -> None:
@@ -325,3 +332,45 @@ def test_a_cycle_is_found_again_after_a_restart(tmp_path: Path) -> None:
         found.scan()
         assert paths(found) == []
         assert len(found.problems()) == 2
+
+
+def test_a_dependency_that_is_not_there_is_a_problem_until_it_is(tmp_path: Path) -> None:
+    write_skill(tmp_path, "team/one", fields=depending("'two, elsewhere/three'"))
+    found = scanned(tmp_path)
+    assert paths(found) == ["team/one"]
+    assert [each.message for each in found.problems()] == [
+        "it depends on two, which is not in the catalogue",
+        "it depends on elsewhere/three, which is not in the catalogue",
+    ]
+    assert found.problems_of("team/one") == found.problems()
+    write_skill(tmp_path, "other/two")
+    write_skill(tmp_path, "elsewhere/three")
+    found.scan()
+    assert found.problems() == []
+    write_skill(tmp_path, "another/two")
+    found.scan()
+    [problem] = found.problems()
+    assert problem.message == "it depends on two, and several skills are named so: give the path of one"
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ('{"stepz": {}}', "the chain: stepz is not known; there are needs, steps"),
+        ('{"steps": {"a": {"skill": "two"}}}', "a runs two, which cyberos-depends-on does not name"),
+    ],
+)
+def test_a_chain_that_cannot_be_run_is_a_problem_also_after_a_restart(
+    tmp_path: Path, chain: str, message: str
+) -> None:
+    write_skill(tmp_path / "mine", "one", fields=f"metadata: {{cyberos-chain: '{chain}'}}")
+    root = SkillRoot(tmp_path / "mine", InstallSource.LOCAL, trusted=True)
+    for _ in range(2):
+        found = Registry([root], tmp_path / "index")
+        found.scan()
+        assert paths(found) == ["one"]
+        [problem] = found.problems()
+        assert (problem.level, problem.field) == (Level.WARNING, "metadata.cyberos-chain")
+        assert (
+            problem.message == f"{message}; the skill can be run alone, and neither routed to nor dispatched"
+        )

@@ -53,6 +53,28 @@ def test_a_case_that_fails_is_shown_and_ends_with_1(shell: Shell) -> None:
     assert "4/5 as expected" in tried.stdout
 
 
+def test_a_component_that_is_not_of_its_sources_fails_its_cases_and_is_warned_of(shell: Shell) -> None:
+    shell("new", "greet", "--lang", "zig", "--dir", str(shell.skills))
+    greet = shell.skills / "greet"
+    assert shell("build", "--quiet", "--no-aot", str(greet)).exit_code == 0
+    source = greet / "src" / "main.zig"
+    text = source.read_text(encoding="utf-8")
+    source.touch()  # a time alone says nothing
+    assert shell("fixtures", "greet").exit_code == 0
+    source.write_text(text + "// Changed.\n", encoding="utf-8")
+    said = "dist/skill.wasm was built from another src/main.zig than the skill has: build it again"
+    tried = shell("fixtures", "greet")
+    assert (tried.exit_code, tried.stderr) == (1, f"[fixtures]   {said}\n")
+    assert tried.stdout == "[fixtures]   greet  executor=wasm  5/5 as expected\n"
+    checked = shell("validate", str(greet))
+    assert checked.exit_code == 0
+    assert "component: sources  WARNING " in checked.stdout
+    assert said in checked.stdout
+    assert shell("build", "--quiet", "--no-aot", str(greet)).exit_code == 0
+    assert shell("fixtures", "greet").exit_code == 0
+    assert "WARNING" not in shell("validate", str(greet)).stdout
+
+
 def test_what_cannot_be_built_is_said_and_the_others_are_built(shell: Shell) -> None:
     for name in ("bad", "good"):
         shell("new", name, "--lang", "zig", "--dir", str(shell.skills))

@@ -67,6 +67,33 @@ def test_skills_are_listed_as_the_documents_show(shell: Shell) -> None:
     assert ended.stdout.rstrip().endswith("skills indexed")
 
 
+def test_broken_chains_are_said_where_skills_are_listed_and_checked(server: str, tmp_path: Path) -> None:
+    with empty_database(server) as dsn:
+        shell = Shell(tmp_path, dsn)
+        broken = "metadata:\n  cyberos-chain: '{\"stepz\": {}}'"
+        alone = "metadata:\n  cyberos-depends-on: away, vn-mst-validate, beside"
+        write_skill(shell.skills, "broken", fields=broken)
+        one = write_skill(shell.skills, "mine/one", fields=alone)
+        write_skill(shell.skills, "mine/beside")
+
+        lines = shell("list").stdout.splitlines()
+        assert lines[-2].startswith("broken: line 5: metadata.cyberos-chain: the chain: stepz is not known; ")
+        absent = "it depends on away, which is not in the catalogue"
+        assert lines[-1] == f"mine/one: metadata.cyberos-depends-on: {absent}"
+        listed = {each["path"]: each["problems"] for each in shell.json("list")}  # type: ignore[attr-defined]
+        assert listed["mine/one"] == [absent]
+        assert listed["mine/beside"] == []
+        assert absent in shell("inspect", "one").stdout
+
+        said = shell("validate", os.fspath(one))
+        assert said.exit_code == 0
+        assert re.findall(r"WARNING (.*)", said.stdout) == [f"line 5: {absent}"]
+        assert shell("validate", os.fspath(shell.skills / "broken")).exit_code == 1
+        write_skill(tmp_path / "else", "away")
+        both = shell("validate", os.fspath(one), os.fspath(tmp_path / "else" / "away"))
+        assert "WARNING" not in both.stdout
+
+
 def test_skills_of_one_region_are_listed_as_json(shell: Shell) -> None:
     listed = shell.json("list", "--region", "VN")
     assert isinstance(listed, list)
@@ -136,8 +163,10 @@ def test_a_request_is_left_listed_and_answered(shell: Shell) -> None:
     assert refused.exit_code == 1
     assert "GRANT_REQUIRED" in refused.stderr
     (request,) = [each for each in shell.json("requests") if each["skill"] == "echo"]  # type: ignore[attr-defined]
-    assert "list_dir(notes)" in shell("requests").stdout
-    denied = shell("deny", request["id"], "--note", "not today")
+    shown = shell("requests").stdout
+    assert "list_dir(notes)" in shown
+    assert f"│ {request['id'][:8]} │" in shown
+    denied = shell("deny", request["id"][:8], "--note", "not today")
     assert denied.stdout == "denied: list_dir(notes) for echo\n"
     again = shell("run", "echo", "--input", "{}", "--capability", "list_dir(notes)")
     assert "denied list_dir(notes) to echo: not today. " in again.stderr

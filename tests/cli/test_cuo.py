@@ -282,7 +282,18 @@ def test_a_request_that_is_not_there_is_refused(shell: Shell) -> None:
     assert shell("explain", unknown).exit_code == 1
     assert shell("replay", unknown, "--query", "hello").exit_code == 1
     for command in ("explain", "replay"):
-        assert shell(command, "a").exit_code == 2
+        for text in ("a", unknown[:7], "0191b2f-", unknown + "0", "--------", "0191b2fg"):
+            assert shell(command, "--", text).exit_code == 2
+        refused = shell(command, unknown[:8])
+        assert (refused.exit_code, "no decision with this ID is recorded" in refused.stderr) == (1, True)
+
+
+def test_a_request_is_found_by_how_its_id_begins(shell: Shell) -> None:
+    query = "validate MST 0123456789"
+    request = str(shell.told("route", query, "--record")["requestId"])
+    for beginning in (request[:8], request[:13], request[:20].upper(), request.replace("-", "")):
+        assert shell("explain", beginning).stdout.endswith(f"request:     {request}\n")
+    assert shell("replay", request[:8], "--query", query).exit_code == 0
 
 
 def test_a_decision_as_json_has_all_of_it(shell: Shell) -> None:
@@ -315,3 +326,79 @@ def test_every_command_writes_json() -> None:
     assert set(bank.commands) == {"show", "set", "clear"}
     for name, command in [*group.commands.items(), *bank.commands.items()]:
         assert any("--format" in parameter.opts for parameter in command.params), name
+
+
+INVOICE = {
+    "mst": "0100109106",
+    "seller_mst": "0100233488",
+    "item": "rice",
+    "amount_vnd": 10**7,
+    "tax_rate": 0.08,
+}
+"""Arguments as decisions name them: `mst` is the buyer's, and the amount makes one line."""
+
+
+def test_a_skill_is_dispatched_after_its_chain(shell: Shell, tmp_path: Path) -> None:
+    text = json.dumps(INVOICE)
+    ended = shell("dispatch", "vn-vat-invoice", "--arguments", text)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert re.fullmatch(r"chain:       succeeded  steps=3  total_elapsed_ms=[0-9.]+", lines[0])
+    assert lines[1:4] == [
+        f"  - buyer: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - seller: {VN}/vn-mst-validate  ok  exit=0",
+        f"  - vn-vat-invoice: {VN}/vn-vat-invoice  ok  exit=0",
+    ]
+    assert "<BuyerTaxCode>0100109106</BuyerTaxCode>" in ended.stdout
+    (tmp_path / "given.json").write_text(text)
+    from_file = shell("dispatch", "vn-vat-invoice", "--arguments", f"@{tmp_path / 'given.json'}")
+    answer = ended.stdout.partition("stdout:")[2]
+    assert from_file.stdout.partition("stdout:")[2] == answer
+    for words in ((), ("--arguments", "-")):
+        assert shell("dispatch", "vn-vat-invoice", *words, stdin=text).stdout.endswith(answer)
+
+
+def test_a_dispatched_chain_that_stops_says_where(shell: Shell) -> None:
+    text = json.dumps({**INVOICE, "mst": "0000000000"})
+    ended = shell("dispatch", "vn-vat-invoice", "--arguments", text)
+    assert ended.exit_code == 1
+    assert f"  - buyer: {VN}/vn-mst-validate  failed  exit=0\n    {{" in ended.stdout
+    assert ended.stderr.startswith("[error]      EXECUTION_FAILED: step 1 of 3, buyer ")
+    told = shell("dispatch", "vn-vat-invoice", "--arguments", text, "--format", "json")
+    found = json.loads(told.stdout)
+    assert (found["skillName"], found["state"], found["result"]) == (f"{VN}/vn-vat-invoice", "failed", None)
+    assert [(each["step"], each["status"]) for each in found["steps"]] == [
+        ("buyer", "failed"), ("seller", "ok"), ("vn-vat-invoice", "skipped")
+    ]  # fmt: skip
+
+
+def test_a_skill_without_a_chain_is_dispatched_alone(shell: Shell) -> None:
+    ended = shell("dispatch", "vn-mst-validate", "--arguments", '{"mst": "0100109106"}')
+    assert re.match(r"invocation:  exit=0  elapsed_ms=[0-9.]+\nstdout:      \{", ended.stdout)
+    found = shell.told("dispatch", "vn-mst-validate", "--arguments", '{"mst": "0100109106"}')
+    assert (found["state"], found["steps"], found["error"]) == ("succeeded", [], None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "no arguments"),
+        ("[1]", "a JSON object"),
+        ("{", "not JSON"),
+        ("[" * 10**5, "not JSON"),
+        ("@nowhere.json", "nowhere.json: No such file"),
+    ],
+)
+def test_arguments_that_are_none_are_a_mistake(shell: Shell, given: str, said: str) -> None:
+    ended = shell("dispatch", "vn-mst-validate", "--arguments", given)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert said in ended.stderr
+
+
+def test_a_skill_with_a_chain_that_runs_alone_says_so(shell: Shell) -> None:
+    text = json.dumps({"seller_mst": "0000000000", "lines": []})
+    ended = shell("run", "vn-vat-invoice", "--input", text, app=skill_app)
+    way = f"cyberos-cuo dispatch {VN}/vn-vat-invoice runs its chain first: vn-mst-validate"
+    assert f"[chain]      it runs alone here; {way}\n" in ended.stderr
+    text = json.dumps({"mst": "0100109106"})
+    assert "[chain]" not in shell("run", "vn-mst-validate", "--input", text, app=skill_app).stderr

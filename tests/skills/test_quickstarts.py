@@ -7,6 +7,10 @@ of a VietQR string.
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,6 +47,29 @@ def answer(shell: Shell, executor: str, skill: str, asked: Mapping[str, object])
 
 def parsed(text: str) -> ElementTree.Element:
     return ElementTree.fromstring(text)  # noqa: S314 - what our own skills write
+
+
+@pytest.mark.parametrize("skill", sorted(path.parent.name for path in MARKET.glob("*/scripts")))
+def test_the_way_to_run_a_skill_by_hand_runs_as_it_is_printed(tmp_path: Path, skill: str) -> None:
+    copy = tmp_path / skill
+    shutil.copytree(MARKET / skill, copy, ignore=shutil.ignore_patterns("dist", "__pycache__"))
+    text = (copy / "SKILL.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    if skill == "vn-vat-invoice":
+        assert "<GrandTotal>550000</GrandTotal>" in ended.stdout
+    else:
+        answer = json.loads(ended.stdout)
+        assert answer.get("ok", True), answer
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
