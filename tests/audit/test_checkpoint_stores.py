@@ -238,8 +238,8 @@ def test_the_service_keeps_checkpoints_where_its_settings_say(tmp_path: Path, bu
     [
         ({"checkpoint_bucket": "kept"}, "s3://bucket"),
         ({"checkpoint_bucket": "s3://"}, "s3://bucket"),
-        ({"checkpoint_bucket": "s3://Kept_here"}, "s3://bucket"),
-        ({"checkpoint_bucket": "s3://kept/../other bucket"}, "s3://bucket"),
+        ({"checkpoint_bucket": "s3://Kept_here"}, "lower-case letters"),
+        ({"checkpoint_bucket": "s3://kept/../other bucket"}, "the prefix in a bucket"),
         ({"checkpoint_bucket": "s3://kept", "checkpoint_endpoint": "minio:9000"}, "https://host"),
         ({"checkpoint_endpoint": "http://127.0.0.1:9000"}, "set CYBEROS_CHECKPOINT_BUCKET too"),
     ],
