@@ -1,29 +1,29 @@
 -- name: invocation_page
 -- The newest invocations that finished or were cut off, before a sequence number ($1), not before a time ($2; null
--- for any), at most $3. One that was cut off and ended all the same is left out: its end tells of it. What is of
+-- for any), at most $3. What is of
 -- an hour or a later one stands nowhere before the first entries of those hours.
 -- That bound is of a row, not of a number: for two bounds of one column, of which one is not known yet, the
 -- planner guesses a two-hundredth of the rows, and sorts them.
-SELECT seq, entry FROM audit.entry
+SELECT seq, entry, CASE WHEN kind = 'invocation.interrupted' THEN invocation_id END AS cut_off FROM audit.entry
 WHERE kind IN ('invocation.finished', 'invocation.interrupted')
-    AND (kind = 'invocation.finished' OR NOT EXISTS (
-        SELECT FROM audit.entry AS later WHERE later.invocation_id = entry.invocation_id AND later.seq > entry.seq
-            AND later.kind IN ('invocation.finished', 'invocation.refused')
-    ))
     AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
     AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
         SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')
     ) END, 0)
 ORDER BY seq DESC LIMIT $3
 
+-- name: runs_ended_late
+-- Of entries that say that runs were cut off ($1 their numbers), those whose run has an end after all.
+SELECT seq FROM audit.entry
+WHERE seq = ANY ($1::bigint[]) AND EXISTS (
+    SELECT FROM audit.entry AS later WHERE later.invocation_id = entry.invocation_id AND later.seq > entry.seq
+        AND later.kind IN ('invocation.finished', 'invocation.refused')
+)
+
 -- name: invocation_page_of_skill
 -- As invocation_page, of one skill ($4 its path).
-SELECT seq, entry FROM audit.entry
+SELECT seq, entry, CASE WHEN kind = 'invocation.interrupted' THEN invocation_id END AS cut_off FROM audit.entry
 WHERE kind IN ('invocation.finished', 'invocation.interrupted') AND skill_path = $4::text
-    AND (kind = 'invocation.finished' OR NOT EXISTS (
-        SELECT FROM audit.entry AS later WHERE later.invocation_id = entry.invocation_id AND later.seq > entry.seq
-            AND later.kind IN ('invocation.finished', 'invocation.refused')
-    ))
     AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
     AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
         SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')
@@ -32,12 +32,8 @@ ORDER BY seq DESC LIMIT $3
 
 -- name: invocation_page_of_actor
 -- As invocation_page, of those that somebody asked for ($4).
-SELECT seq, entry FROM audit.entry
+SELECT seq, entry, CASE WHEN kind = 'invocation.interrupted' THEN invocation_id END AS cut_off FROM audit.entry
 WHERE kind IN ('invocation.finished', 'invocation.interrupted') AND actor = $4::text
-    AND (kind = 'invocation.finished' OR NOT EXISTS (
-        SELECT FROM audit.entry AS later WHERE later.invocation_id = entry.invocation_id AND later.seq > entry.seq
-            AND later.kind IN ('invocation.finished', 'invocation.refused')
-    ))
     AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
     AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
         SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')
@@ -46,12 +42,8 @@ ORDER BY seq DESC LIMIT $3
 
 -- name: invocation_page_of_both
 -- As invocation_page, of one skill ($4 its path) and one who asked ($5).
-SELECT seq, entry FROM audit.entry
+SELECT seq, entry, CASE WHEN kind = 'invocation.interrupted' THEN invocation_id END AS cut_off FROM audit.entry
 WHERE kind IN ('invocation.finished', 'invocation.interrupted') AND skill_path = $4::text AND actor = $5::text
-    AND (kind = 'invocation.finished' OR NOT EXISTS (
-        SELECT FROM audit.entry AS later WHERE later.invocation_id = entry.invocation_id AND later.seq > entry.seq
-            AND later.kind IN ('invocation.finished', 'invocation.refused')
-    ))
     AND seq < $1::bigint AND ($2::timestamptz IS NULL OR recorded_at >= $2)
     AND (seq, 0) >= ROW (CASE WHEN $2 IS NULL THEN 0 ELSE (
         SELECT min(first_seq) FROM audit.entry_hour WHERE hour >= date_trunc('hour', $2, 'UTC')

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from asyncpg import Record
+
 from subgraph.audit.entry import MAX_INTEGER, text
 from subgraph.audit.invocations import parse_ended
 from subgraph.audit.reader import EntryUnreadable, RecordedInvocation, in_utc, tell_unreadable
@@ -55,7 +57,8 @@ async def invocation_page(
 ) -> InvocationPage:
     """Read how invocations ended, of one skill, by one actor, not older than `since`, before a number.
 
-    Raises `InputInvalid` for a `limit` or `before` out of bounds, `StorageUnavailable`, and `EntryUnreadable`
+    A run that was recorded as cut off and ended all the same stands there once, by its end. Raises
+    `InputInvalid` for a `limit` or `before` out of bounds, `StorageUnavailable`, and `EntryUnreadable`
     where `UNREADABLE_LIMIT` entries in a row cannot be read, with where to go on. One skill and
     one actor together are looked for among the runs of one of them: where those are 140,000 and none is the
     other's, that takes half a second. `since` bounds it.
@@ -147,15 +150,19 @@ async def _page(
     if any(text(each) != each for each in filters):
         return items, None, unreadable  # nobody and nothing has a name that an entry cannot hold
     following: int | None = MAX_INTEGER if before is None else before
-    wanted = limit
-    while following is not None and len(items) < limit and len(unreadable) < UNREADABLE_LIMIT:
+    wanted, stepped_over = limit, 0
+    while following is not None and len(items) < limit and len(unreadable) + stepped_over < UNREADABLE_LIMIT:
         # One more tells whether another page follows.
         rows = await database.fetch(query, following, start, wanted + 1, *filters)
+        told_elsewhere = await _ended_late(database, rows)
+        stepped_over += len(told_elsewhere)
         taken = 0
         for row in rows[:wanted]:
             if len(items) == limit:
                 break
             taken += 1
+            if row["seq"] in told_elsewhere:
+                continue
             try:
                 items.append(read(row["seq"], row["entry"]))
             except ValueError:
@@ -169,3 +176,14 @@ async def _page(
             f"`before: {following}` goes on behind them, and `audit fsck` names them."
         )
     return items, following, unreadable
+
+
+async def _ended_late(database: Database, rows: Sequence[Record]) -> frozenset[int]:
+    """Tell which of these say of a run that it was cut off whose end was recorded later, and tells of it.
+
+    Hardly a page has one that could be, so it is asked apart: in the page's own query each row would pay.
+    """
+    cut_off = [row["seq"] for row in rows if row.get("cut_off") is not None]
+    if not cut_off:
+        return frozenset()
+    return frozenset(row["seq"] for row in await database.fetch("runs_ended_late", cut_off))

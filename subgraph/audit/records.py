@@ -9,7 +9,7 @@ or HTML would obey.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -204,13 +204,18 @@ class AuditRecord:
 
     @property
     def is_readable(self) -> bool:
-        """Whether all of that can be told: an entry that this program did not write may hold anything."""
+        """Whether all of that can be told: an entry that this program did not write may hold anything.
+
+        The text itself can be told of any other fields, so it need not be written to know.
+        """
         try:
             if not all(isinstance(self.body[name], str) for name in ("id", "kind", "level", "actor")):
                 return False
-            return self.at.tzinfo is not None and bool(self.address) and bool(self.markdown)
+            UUID(self.body["id"])
+            has_zone = self.at.tzinfo is not None
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return False
+        return has_zone
 
     def _text(self, key: str) -> str | None:
         value = self.body.get(key)
@@ -281,18 +286,30 @@ def _shown(value: object) -> str:
         return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
-    if isinstance(value, list) and all(isinstance(item, dict) and "skillName" in item for item in value):
-        return ", ".join(f"{item['skillName']} {item['score']}" for item in value)
-    if isinstance(value, list) and all(isinstance(item, dict) and "step" in item for item in value):
-        return ", ".join(
-            " ".join(filter(None, (item["step"], item["skill"], item["status"], item["code"])))
-            for item in value
-        )
-    if isinstance(value, list) and all(isinstance(item, dict) and "state" in item for item in value):
-        return ", ".join(f"{item['state']} {item['at']}" for item in value)
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return _shown_objects(value)
     if isinstance(value, dict) and all(type(item) in (str, int) for item in value.values()):
         return ", ".join(f"{name}={item}" for name, item in sorted(value.items()))
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return _as_json(value)
+
+
+def _shown_objects(objects: Sequence[Mapping[str, Any]]) -> str:
+    """Write candidates, steps of a chain and states as the records have them, and other objects as JSON."""
+    if all({"skillName", "score"} <= item.keys() for item in objects):
+        return ", ".join(f"{item['skillName']} {item['score']}" for item in objects)
+    if all({"step", "skill", "status", "code"} <= item.keys() for item in objects):
+        parts = (map(item.get, ("step", "skill", "status", "code")) for item in objects)
+        return ", ".join(" ".join(str(part) for part in each if part) for each in parts)
+    if all({"state", "at"} <= item.keys() for item in objects):
+        return ", ".join(f"{item['state']} {item['at']}" for item in objects)
+    return _as_json(objects)
+
+
+def _as_json(value: object) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError:  # deeper than it writes, though not deeper than it reads
+        return "(nested too deeply to be shown)"
 
 
 async def find_record(database: Database, address: str) -> list[AuditRecord]:

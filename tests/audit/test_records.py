@@ -347,3 +347,39 @@ def test_what_is_no_address_is_refused(dsn: str, address: str) -> None:
                 await find_record(db, address)
 
     run(scenario())
+
+
+AT = "2026-11-20T12:00:00.000000Z"
+FIELDS = sorted(
+    {key for form in FORMS.values() for _, key in form.fields} - {"id", "kind", "level", "actor", "at"}
+)
+KEYS = ["skillName", "score", "step", "skill", "status", "code", "state", "at"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=12,
+)
+
+
+@given(
+    kind=st.sampled_from(sorted(FORMS)) | st.text(max_size=5),
+    fields=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=3), JSON, max_size=6),
+)
+def test_a_record_is_told_whatever_else_its_entry_holds(kind: str, fields: dict[str, object]) -> None:
+    body = {**fields, "id": str(uuid.UUID(int=7)), "kind": kind, "level": "info", "actor": "ann", "at": AT}
+    record = AuditRecord(0, orjson.dumps(body))
+    assert record.is_readable
+    assert record.address.startswith("brain://")
+    assert record.markdown.startswith("---\n")
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_told_as_such() -> None:
+    deep = b'{"id":"%s","kind":"x","level":"info","actor":"ann","at":"%s","more":%s%s}' % (
+        str(uuid.UUID(int=7)).encode(),
+        AT.encode(),
+        b"[" * 300,
+        b"]" * 300,
+    )
+    record = AuditRecord(0, deep)
+    assert record.is_readable
+    assert "**more:** (nested too deeply to be shown)" in record.markdown

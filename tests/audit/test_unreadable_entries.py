@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from subgraph.audit import CreatedGrant, FinishedInvocation, Ledger, find_invocations, pages
-from subgraph.audit.pages import PAGE_LIMIT, decision_page, invocation_page, routing_page
+from subgraph.audit.pages import PAGE_LIMIT, decision_page, invocation_page
 from subgraph.audit.reader import EntryUnreadable
 from subgraph.audit.records import AuditRecord, find_record
 from subgraph.storage import Database
@@ -89,8 +89,6 @@ def test_runs_that_cannot_be_read_are_left_out_and_named(dsn: str) -> None:
 
 
 ODD_DECISIONS: list[Callable[[], bytes]] = [
-    lambda: changed(grant(), kind="routing.decision", alternatives=[{"skillName": "a"}]),
-    lambda: changed(grant(), kind="routing.chain", steps=[{"step": 5}]),
     lambda: changed(grant(), at="now"),
     lambda: changed(grant(), at="2026-11-20T12:00:00"),
     lambda: changed(grant(), at="20000-01-01T00:00:00Z"),
@@ -112,7 +110,6 @@ def test_decisions_that_cannot_be_read_are_left_out_and_named(dsn: str) -> None:
         page = await decision_page(db, limit=PAGE_LIMIT)
         assert [each.seq for each in page.decisions] == [last, 0]
         assert page.unreadable == list(range(last - 1, 0, -1))
-        assert (await routing_page(db, limit=5)).unreadable == [1]
         # One that has the same second and digits does not keep a record from being found.
         twin = changed(grant(), id=kept.entry_id[:4] + str(uuid.uuid4())[4:], capability={"a": {}}, actor=5)
         await ledger.append(twin)
