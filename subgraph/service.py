@@ -112,23 +112,20 @@ class Service:
         )
         self.oversight = Oversight(self._catalog, self._authority, self._broker, self._runtime.policies)
         self.history = History(self._catalog, self._database)
-        gateway = GatewaySettings.of(settings)
-        self._supervisor = (
-            None
-            if gateway is None
-            else Supervisor(
-                self._database,
-                self._subjects,
-                gateway,
-                at_once=loads_clients,
-                kept_days=settings.llm_threads_days,
-            )
-        )
+        self._supervisor = self._supervisor_of(settings, loads_clients=loads_clients)
         self.routing_desk = RoutingDesk(self._catalog, self._authority, self._supervisor)
         self.keyword_banks = KeywordBanks(self._catalog, self._authority, self.routing_desk)
         self.decision_log = DecisionLog(self._database, self._ledger, self._subjects)
         self.dispatcher = Dispatcher(self._catalog, self.routing_desk, self.decision_log, self.runner)
         self._stack = AsyncExitStack()
+
+    def _supervisor_of(self, settings: Settings, *, loads_clients: bool) -> Supervisor | None:
+        """Return who asks a model; None where no gateway is set."""
+        gateway = GatewaySettings.of(settings)
+        if gateway is None:
+            return None
+        kept_days = settings.llm_threads_days
+        return Supervisor(self._database, self._subjects, gateway, at_once=loads_clients, kept_days=kept_days)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

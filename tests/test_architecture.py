@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "subgraph"
 
 LAYERS = [
     {"errors", "settings", "single_flight"},
-    {"directories", "principal", "storage"},
+    {"directories", "principal", "repeating", "storage"},
     {"audit"},
     {"catalog"},
     {"capabilities"},

@@ -6,18 +6,15 @@ decides by itself what is closed, so that any number of replicas may do this at 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 import asyncpg
 
 from subgraph.audit.invocations import EXECUTORS, InterruptedInvocation
 from subgraph.audit.ledger import Ledger
 from subgraph.audit.stored_fields import StoredFields
-from subgraph.errors import Overloaded, StorageUnavailable
+from subgraph.repeating import Messages, Repeating
 from subgraph.storage import Database
 
 INTERVAL_SECONDS = 30.0
@@ -29,7 +26,12 @@ LOOKED_AT = 2000
 logger = logging.getLogger(__name__)
 
 
-class Interruptions:
+_MESSAGES = Messages(
+    logger, "runs that were cut off have to wait", "runs that were cut off could not be looked for"
+)
+
+
+class Interruptions(Repeating):
     """Closes runs that were cut off, at the start and every `INTERVAL_SECONDS`, in the background.
 
     `longest` is what a run may take from its start to its end in the log. Use it as an async context manager.
@@ -39,18 +41,7 @@ class Interruptions:
         self._database = database
         self._ledger = ledger
         self._longest = longest
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._repeat())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        super().__init__(self.close_interrupted, INTERVAL_SECONDS, _MESSAGES)
 
     async def close_interrupted(self) -> int:
         """Record each run that was cut off and is not recorded as such yet; return how many were here.
@@ -76,16 +67,6 @@ class Interruptions:
                 if seq is not None:
                     logger.warning("invocation %s was cut off, and is recorded so", entry.invocation_id)
                     closed += 1
-
-    async def _repeat(self) -> None:
-        while True:
-            try:
-                await self.close_interrupted()
-            except (StorageUnavailable, Overloaded) as error:
-                logger.warning("runs that were cut off have to wait: %s", error.message)
-            except Exception:
-                logger.exception("runs that were cut off could not be looked for")
-            await asyncio.sleep(INTERVAL_SECONDS)
 
 
 def _interrupted(started: asyncpg.Record) -> InterruptedInvocation:
